@@ -1,0 +1,5 @@
+module midwatch
+
+go 1.26
+
+require github.com/valyala/fastjson v1.6.10 // indirect

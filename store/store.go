@@ -1,0 +1,65 @@
+// Package store defines the event store: what an engine must offer so that
+// Midwatch can keep events in it and ask it questions.
+//
+// A question is SQL that does the counting inside the engine and a small Go
+// function that decides on the few rows that come back. SQL is written in the
+// part of the language that DuckDB and ClickHouse share; what differs is
+// behind [Dialect]. Engines live in folders below this one, and each passes
+// the suite in storetest.
+package store
+
+import (
+	"context"
+	"database/sql"
+
+	"midwatch/event"
+)
+
+// Querier asks questions. It is what detectors get.
+type Querier interface {
+	// Query runs a read-only statement. The caller closes the rows. Rows come
+	// in no particular order unless the statement says ORDER BY.
+	Query(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// Store keeps events. Implementations are safe for concurrent use.
+type Store interface {
+	Querier
+	// Begin starts a load. There is one load at a time; a second Begin waits
+	// for the first to end or for ctx.
+	Begin(ctx context.Context) (Load, error)
+	// Close releases the store. It fails if a load is open.
+	Close() error
+}
+
+// Load adds events to a store, all or nothing.
+type Load interface {
+	// Claim decides which events of b are new and sets b.Duplicate. An event
+	// whose id the store has, or that was claimed before in this load, is a
+	// duplicate; one with the same id but other content (operation, time,
+	// actor, result) is kept under another id with [event.FlagIDConflict].
+	// Claim is called in the order of the input, by one goroutine at a time,
+	// so that the same input always keeps the same copy.
+	Claim(b *event.Batch) (duplicates int, err error)
+	// Append writes the events of b that are not duplicates, and their items.
+	// It may be called by several goroutines with different batches. b can be
+	// reset when it returns.
+	Append(ctx context.Context, b *event.Batch) error
+	// Files records the files that were read.
+	Files(ctx context.Context, files []File) error
+	// Commit makes the load durable: when it returns nil, the load survives
+	// the death of the process at any later moment. Every goroutine must have
+	// returned from Append.
+	Commit(ctx context.Context) error
+	// Rollback forgets the load. After Commit it does nothing.
+	Rollback() error
+}
+
+// File is a row of table files.
+type File struct {
+	Ordinal     int32
+	Path        string
+	SHA256      string // of the decompressed bytes, hex
+	Bytes       int64  // decompressed
+	OuterSHA256 string // of the file on disk, hex
+}
