@@ -52,14 +52,17 @@ type Record struct {
 	// Table says that the record is a row of a CSV, whose values are all
 	// strings.
 	Table bool
+	// Inner says that Value is a record taken out of another one (see Unwrap),
+	// so that Raw is not its JSON.
+	Inner bool
 	// FileName is the base name of the file. Only two formats may look at it,
 	// because two pairs of exports have equal columns (Entra portal CSV).
 	FileName string
 	// Pos is where the record stands.
 	Pos Position
 
-	nested []*fastjson.Parser // one a nesting level that is in use
-	depth  int
+	parsers []*fastjson.Parser // one a nested text that is in use
+	depth   int
 }
 
 // Position says where a record stands.
@@ -72,10 +75,10 @@ type Position struct {
 // Nested parses JSON text that stands in a string of the record, as vendors'
 // exporters leave it. The value is valid until the next record.
 func (r *Record) Nested(text []byte) (*fastjson.Value, error) {
-	if r.depth == len(r.nested) {
-		r.nested = append(r.nested, &fastjson.Parser{})
+	if r.depth == len(r.parsers) {
+		r.parsers = append(r.parsers, &fastjson.Parser{})
 	}
-	p := r.nested[r.depth]
+	p := r.parsers[r.depth]
 	r.depth++
 	v, err := p.ParseBytes(text)
 	if err != nil {
@@ -87,7 +90,7 @@ func (r *Record) Nested(text []byte) (*fastjson.Value, error) {
 // Next prepares r for another record and keeps its parsers.
 func (r *Record) Next() {
 	r.depth = 0
-	r.Raw, r.Value = nil, nil
+	r.Raw, r.Value, r.Inner = nil, nil, false
 }
 
 // Sink collects what a format makes of records.
@@ -152,7 +155,7 @@ func (s *Sink) Abort() {
 // Finish gives the current record's events their ids.
 func (s *Sink) Finish() {
 	table := ""
-	if s.rec.Table && s.first < len(s.Batch.Events) {
+	if (s.rec.Table || s.rec.Inner) && s.first < len(s.Batch.Events) {
 		s.scratch = s.rec.Value.MarshalTo(s.scratch[:0])
 		table = s.Batch.Arena.Bytes(s.scratch)
 	}
