@@ -27,19 +27,11 @@ func (b *Batch) Reset() {
 	b.Arena.Reset()
 }
 
-// Free gives the batch's memory back to the system. The batch is empty and
-// usable afterwards.
-func (b *Batch) Free() {
-	b.Reset()
-	b.Arena.Free()
-}
-
 // slabSize is what an Arena takes from the system at a time.
 const slabSize = 1 << 20
 
-// Arena is append-only memory for the strings of a batch. It lies outside the
-// Go heap where the platform allows, so that a store written in C may point
-// into it without copying and the collector need not scan it.
+// Arena is append-only memory for the strings of a batch: a few large slabs
+// instead of millions of small strings, which the collector need not scan.
 type Arena struct {
 	slabs [][]byte // slabs[:cur] are full, slabs[cur] is being filled
 	cur   int
@@ -95,7 +87,7 @@ func (a *Arena) alloc(n int) []byte {
 			a.used = 0
 			continue
 		}
-		a.slabs = append(a.slabs, newSlab(max(n, slabSize)))
+		a.slabs = append(a.slabs, make([]byte, max(n, slabSize)))
 	}
 }
 
@@ -103,24 +95,12 @@ func (a *Arena) alloc(n int) []byte {
 func (a *Arena) Reset() {
 	const keep = 32
 	if len(a.slabs) > keep {
-		for _, s := range a.slabs[keep:] {
-			freeSlab(s)
-		}
-		a.slabs = a.slabs[:keep]
+		a.slabs = a.slabs[:keep:keep]
 	}
 	for i, s := range a.slabs {
 		if len(s) > slabSize { // an outsized string: do not keep its slab
-			freeSlab(s)
-			a.slabs[i] = newSlab(slabSize)
+			a.slabs[i] = make([]byte, slabSize)
 		}
 	}
 	a.cur, a.used = 0, 0
-}
-
-// Free gives all slabs back.
-func (a *Arena) Free() {
-	for _, s := range a.slabs {
-		freeSlab(s)
-	}
-	a.slabs, a.cur, a.used = nil, 0, 0
 }

@@ -290,8 +290,8 @@ func salvage(b []byte) ([]byte, bool) {
 	if len(b) < 2 || b[0] != '{' || b[len(b)-1] == '}' {
 		return nil, false
 	}
-	var stack []byte     // closing brackets that are due
-	var stackAt []byte   // the same at the last good position
+	var stack []byte   // closing brackets that are due
+	var stackAt []byte // the same at the last good position
 	good, inString := 0, false
 	for i := 0; i < len(b); i++ {
 		switch c := b[i]; {

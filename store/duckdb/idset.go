@@ -1,0 +1,91 @@
+package duckdb
+
+import (
+	"encoding/binary"
+	"hash/maphash"
+
+	"midwatch/event"
+)
+
+// idSet remembers which events a store has: 8 bytes of each id and a 4-byte
+// fingerprint of its content, in an open-addressing table, because a case can
+// hold a hundred million records and a Go map would take five times as much.
+//
+// Two different ids with the same 8 bytes (one chance in 3,700 at 100 million
+// records) differ in their fingerprints, so that the second is kept, at worst
+// with a conflict flag it does not deserve. Nothing is lost.
+type idSet struct {
+	keys []uint64 // 0: free
+	fps  []uint32
+	n    int
+	seed maphash.Seed
+}
+
+func newIDSet() *idSet {
+	return &idSet{keys: make([]uint64, 1<<12), fps: make([]uint32, 1<<12), seed: maphash.MakeSeed()}
+}
+
+// verdict says what the set knows of an event.
+type verdict int
+
+const (
+	isNew       verdict = iota
+	isDuplicate         // same id, same content
+	isConflict          // same id, other content
+)
+
+func (s *idSet) add(id event.ID, fp uint32) verdict {
+	if s.n*4 >= len(s.keys)*3 {
+		s.grow()
+	}
+	k := binary.LittleEndian.Uint64(id[:8])
+	if k == 0 {
+		k = 1
+	}
+	mask := uint64(len(s.keys) - 1)
+	for i := (k * 0x9e3779b97f4a7c15) >> 20 & mask; ; i = (i + 1) & mask {
+		switch s.keys[i] {
+		case 0:
+			s.keys[i], s.fps[i] = k, fp
+			s.n++
+			return isNew
+		case k:
+			if s.fps[i] == fp {
+				return isDuplicate
+			}
+			return isConflict
+		}
+	}
+}
+
+func (s *idSet) grow() {
+	keys, fps := s.keys, s.fps
+	s.keys, s.fps = make([]uint64, 2*len(keys)), make([]uint32, 2*len(keys))
+	mask := uint64(len(s.keys) - 1)
+	for j, k := range keys {
+		if k == 0 {
+			continue
+		}
+		i := (k * 0x9e3779b97f4a7c15) >> 20 & mask
+		for s.keys[i] != 0 {
+			i = (i + 1) & mask
+		}
+		s.keys[i], s.fps[i] = k, fps[j]
+	}
+}
+
+// fingerprint condenses what two copies of one record have in common whatever
+// export they come from.
+func (s *idSet) fingerprint(e *event.Event) uint32 {
+	var h maphash.Hash
+	h.SetSeed(s.seed)
+	var t [8]byte
+	binary.LittleEndian.PutUint64(t[:], uint64(e.Time/1e6))
+	h.Write(t[:])
+	h.WriteString(e.Operation)
+	h.WriteByte(0)
+	h.WriteString(e.Actor)
+	h.WriteByte(0)
+	h.WriteString(e.Code)
+	return uint32(h.Sum64())
+}
