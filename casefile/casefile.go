@@ -119,6 +119,7 @@ const (
 
 // Source is one file that was read.
 type Source struct {
+	File        int32      `json:"file"` // ordinal, column file of the store's tables
 	Path        string     `json:"path"`
 	SHA256      string     `json:"sha256"` // of the decompressed bytes
 	OuterSHA256 string     `json:"outer_sha256,omitempty"`
@@ -131,6 +132,11 @@ type Source struct {
 	First       Time       `json:"first"` // of its events, duplicates included
 	Last        Time       `json:"last"`
 	Incomplete  string     `json:"incomplete,omitempty"` // why the file could not be read to its end
+	Framing     string     `json:"framing,omitempty"`    // json lines, json, csv; empty when nothing was recognized
+	Encoding    string     `json:"encoding,omitempty"`
+	Truncated   int64      `json:"truncated,omitempty"` // events whose record was cut by its exporter
+	Destroyed   int64      `json:"destroyed,omitempty"` // events whose nested data the exporter destroyed
+	NextPage    bool       `json:"next_page,omitempty"` // the export ends with a link to a further page
 }
 
 // Format counts the records of a file that one format read.
@@ -170,6 +176,7 @@ const (
 	Account          EntityKind = "account"           // user principal name
 	App              EntityKind = "app"               // application id
 	ServicePrincipal EntityKind = "service_principal" // object id
+	AppObject        EntityKind = "app_object"        // object id of an application registration
 	Credential       EntityKind = "credential"        // key id
 	Session          EntityKind = "session"
 	Token            EntityKind = "token"

@@ -40,6 +40,14 @@ type Format interface {
 	Parse(r *Record, s *Sink) error
 }
 
+// SelfChecking marks formats whose Parse can tell by itself, as cheaply as
+// Sniff, that a record is of another format. They are tried without Sniff when
+// the record before was theirs.
+type SelfChecking interface {
+	Format
+	SelfChecking()
+}
+
 // ErrNotMine is returned by Parse for a record of another format.
 var ErrNotMine = errors.New("record is of another format")
 

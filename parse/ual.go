@@ -32,6 +32,9 @@ func (UAL) Doc() string {
 	return "Microsoft 365 Unified Audit Log: portal CSV, Search-UnifiedAuditLog CSV/JSON, Graph audit query, Management API, NDJSON, SIEM copies"
 }
 
+// SelfChecking implements [SelfChecking].
+func (UAL) SelfChecking() {}
+
 // Sniff implements [Format].
 func (UAL) Sniff(r *Record) bool {
 	v := r.Value

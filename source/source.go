@@ -158,6 +158,8 @@ type Reader struct {
 	// Skip is asked before a file on disk is read, with its hash; true leaves
 	// it out (because a case holds it already). Nil reads everything.
 	Skip func(path, sha256 string) bool
+	// FirstFile is the ordinal of the first file.
+	FirstFile int32
 	// Progress is told how many bytes on disk have been read. May be nil.
 	Progress func(delta int64)
 
@@ -215,7 +217,7 @@ func (r *Reader) send(b *Block) error {
 }
 
 func (r *Reader) newFile(path, name string) *File {
-	f := &File{Ordinal: int32(len(r.files)), Path: path, Name: name}
+	f := &File{Ordinal: r.FirstFile + int32(len(r.files)), Path: path, Name: name}
 	r.files = append(r.files, f)
 	return f
 }

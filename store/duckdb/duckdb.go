@@ -19,7 +19,6 @@ import (
 	"runtime"
 	"strings"
 	"sync"
-	"sync/atomic"
 
 	duckdb "github.com/duckdb/duckdb-go/v2"
 	"github.com/duckdb/duckdb-go/v2/mapping"
@@ -57,6 +56,8 @@ type Store struct {
 	path string
 	dsn  string
 
+	scratch string // folder of the instance's own, empty database
+
 	db   *sql.DB
 	low  mapping.Database // the same instance, for appenders
 	load chan struct{}    // holds a token while no load is open
@@ -64,8 +65,6 @@ type Store struct {
 	mu   sync.Mutex
 	seen *idSet // ids that are in the store; built by the first load
 }
-
-var instance atomic.Int64 // names in-memory catalogs apart within the process
 
 // Open opens the database at path and creates it when it is not there.
 func Open(path string, opts Options) (*Store, error) {
@@ -88,11 +87,16 @@ func Open(path string, opts Options) (*Store, error) {
 	}
 	s := &Store{opts: opts, path: path, load: make(chan struct{}, 1)}
 	s.load <- struct{}{}
-	// The instance is a named in-memory one to which the file is attached:
-	// only ATTACH takes a row group size. The name makes the sql.DB and the
-	// appenders share it.
-	name := fmt.Sprintf(":memory:midwatch-%d-%d", os.Getpid(), instance.Add(1))
-	s.dsn = name + fmt.Sprintf("?threads=%d&memory_limit=%s&autoinstall_known_extensions=false&autoload_known_extensions=false", opts.Threads, opts.MemoryLimit)
+	// The file is attached to an instance whose own database is an empty
+	// scratch file: only ATTACH takes a row group size, and the scratch file's
+	// path, free of characters that a DSN would interpret, is what the sql.DB
+	// and the appenders find the shared instance by.
+	scratch, err := os.MkdirTemp("", "midwatch-")
+	if err != nil {
+		return nil, fmt.Errorf("open event store: %w", err)
+	}
+	s.scratch = scratch
+	s.dsn = fmt.Sprintf("%s/main?threads=%d&memory_limit=%s&autoinstall_known_extensions=false&autoload_known_extensions=false", scratch, opts.Threads, opts.MemoryLimit)
 	connector, err := duckdb.NewConnector(s.dsn, func(c driver.ExecerContext) error {
 		_, err := c.ExecContext(context.Background(), "USE midwatch", nil)
 		if err != nil && strings.Contains(err.Error(), "midwatch") {
@@ -101,12 +105,15 @@ func Open(path string, opts Options) (*Store, error) {
 		return err
 	})
 	if err != nil {
+		_ = os.RemoveAll(scratch)
 		return nil, fmt.Errorf("open event store: %w", err)
 	}
 	s.db = sql.OpenDB(connector)
 	s.db.SetMaxOpenConns(4)
 	if err := s.init(fresh); err != nil {
-		return nil, errors.Join(fmt.Errorf("open event store %s: %w", path, err), s.db.Close())
+		err = errors.Join(fmt.Errorf("open event store %s: %w", path, err), s.db.Close())
+		_ = os.RemoveAll(scratch)
+		return nil, err
 	}
 	return s, nil
 }
@@ -244,6 +251,7 @@ func (s *Store) Close() error {
 	mapping.Close(&s.low)
 	err = errors.Join(err, s.db.Close())
 	_ = os.RemoveAll(s.opts.TempDir)
+	_ = os.RemoveAll(s.scratch)
 	return err
 }
 
