@@ -110,6 +110,13 @@ type Sink struct {
 	scratch []byte
 	IPs     ipCache
 	strs    map[string]string
+	details [2]detailWriter
+}
+
+// detail returns one of two writers for the current record's detail, emptied.
+func (s *Sink) detail(i int) *detailWriter {
+	s.details[i].reset()
+	return &s.details[i]
 }
 
 // NewSink returns a sink that adds to b.

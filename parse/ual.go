@@ -2,7 +2,6 @@ package parse
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"strings"
 
@@ -343,7 +342,7 @@ func (UAL) common(e *event.Event, f *ualFields, s *Sink) {
 	e.Class = ClassOf(e.Operation)
 	e.Workload = s.Bytes(text(f.workload))
 	e.Outcome, e.Reason = event.Success, ""
-	switch st := string(text(f.resultStatus)); {
+	switch st := view(text(f.resultStatus)); {
 	case st == "":
 		e.Outcome = event.Unknown
 	case strings.EqualFold(st, "failed"), strings.EqualFold(st, "failure"), strings.EqualFold(st, "false"):
@@ -501,8 +500,8 @@ func (r *Record) pairs(v *fastjson.Value, fn func(name string, value *fastjson.V
 			}
 			continue
 		}
-		if n := str(p, "Name"); len(n) > 0 {
-			fn(string(n), get(p, "Value"))
+		if n := str(p, "Name"); len(n) > 0 { // the name is valid for this record only
+			fn(view(n), get(p, "Value"))
 		}
 	}
 	return destroyed
@@ -533,18 +532,18 @@ func (UAL) logon(r *Record, e *event.Event, f *ualFields, s *Sink) {
 	}
 	e.Code = s.Bytes(text(f.errorNumber))
 	e.Reason = s.Bytes(text(f.logonError))
-	detail := detailWriter{}
+	detail := s.detail(0)
 	r.pairs(f.extended, func(name string, v *fastjson.Value) {
 		switch name {
 		case "UserAgent":
 			e.UserAgent = s.Bytes(text(v))
 		case "RequestType":
-			detail.add("request_type", string(text(v)))
+			detail.add("request_type", view(text(v)))
 			e.Protocol = s.Lower(text(v))
 		case "ResultStatusDetail":
-			detail.add("status_detail", string(text(v)))
+			detail.add("status_detail", view(text(v)))
 		case "UserAuthenticationMethod":
-			detail.add("auth_method", string(text(v)))
+			detail.add("auth_method", view(text(v)))
 		}
 	})
 	r.pairs(f.device, func(name string, v *fastjson.Value) {
@@ -554,7 +553,7 @@ func (UAL) logon(r *Record, e *event.Event, f *ualFields, s *Sink) {
 		case "Id":
 			e.DeviceID = s.Lower(text(v))
 		case "OS", "BrowserType", "TrustType":
-			detail.add(strings.ToLower(name), string(text(v)))
+			detail.add(strings.ToLower(name), view(text(v)))
 		}
 	})
 	for _, t := range f.target.GetArray() {
@@ -565,7 +564,7 @@ func (UAL) logon(r *Record, e *event.Event, f *ualFields, s *Sink) {
 	}
 	for _, a := range f.actor.GetArray() {
 		id := str(a, "ID")
-		if isGUID(id) && string(text(get(a, "Type"))) == "0" {
+		if isGUID(id) && view(text(get(a, "Type"))) == "0" {
 			e.ActorID = s.Lower(id)
 		}
 	}
@@ -577,56 +576,18 @@ func (UAL) logon(r *Record, e *event.Event, f *ualFields, s *Sink) {
 	case e.Operation == "userloggedin" && e.Outcome != event.Failure:
 		e.Outcome = event.Success
 	}
-	e.Detail = s.Copy(detail.String())
+	e.Detail = s.Bytes(detail.bytes())
 }
 
 // file reads SharePoint's and OneDrive's records.
 func (UAL) file(e *event.Event, f *ualFields, s *Sink) {
 	e.TargetKind = "file"
-	detail := detailWriter{}
+	detail := s.detail(0)
 	if f.site != nil {
 		detail.add("site", string(text(f.site)))
 	}
 	if b := text(f.targetUser); len(b) > 0 {
 		detail.add("grant_to", string(b))
 	}
-	e.Detail = s.Copy(detail.String())
-}
-
-// detailWriter builds the small JSON object of column detail.
-type detailWriter struct {
-	keys []string
-	vals []any
-}
-
-func (d *detailWriter) add(key string, v any) {
-	if x, ok := v.(string); ok && x == "" {
-		return
-	}
-	d.keys, d.vals = append(d.keys, key), append(d.vals, v)
-}
-
-// String returns the object, or nothing when it is empty. Keys keep their order.
-func (d *detailWriter) String() string {
-	if len(d.keys) == 0 {
-		return ""
-	}
-	var b bytes.Buffer
-	b.WriteByte('{')
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	for i, k := range d.keys {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		_ = enc.Encode(k)
-		b.Truncate(b.Len() - 1)
-		b.WriteByte(':')
-		if err := enc.Encode(d.vals[i]); err != nil {
-			b.WriteString("null\n")
-		}
-		b.Truncate(b.Len() - 1)
-	}
-	b.WriteByte('}')
-	return b.String()
+	e.Detail = s.Bytes(detail.bytes())
 }

@@ -2,7 +2,6 @@ package parse
 
 import (
 	"bytes"
-	"encoding/json"
 	"strings"
 
 	"github.com/valyala/fastjson"
@@ -290,10 +289,13 @@ func addressList(v *fastjson.Value) string {
 // cmdlet reads the parameters of an Exchange or compliance cmdlet, a list of
 // pairs or one PowerShell line, and what they mean for mail.
 func (UAL) cmdlet(r *Record, e *event.Event, f *ualFields, s *Sink) {
-	params := detailWriter{}
+	params := s.detail(0)
 	var forward, rule []string
+	audit := false
 	set := func(name, value string) {
-		params.add(name, value)
+		if value != "" {
+			params.text(name, value)
+		}
 		switch name {
 		case "ForwardTo", "ForwardAsAttachmentTo", "RedirectTo", "ForwardingSmtpAddress", "ForwardingAddress",
 			"BlindCopyTo", "RedirectMessageTo", "CopyTo", "AddToRecipients":
@@ -301,13 +303,15 @@ func (UAL) cmdlet(r *Record, e *event.Event, f *ualFields, s *Sink) {
 				a = strings.ToLower(strings.Trim(a, `"'<>[]`))
 				a = strings.TrimPrefix(a, "smtp:")
 				if a != "" && a != "$null" {
-					forward = append(forward, a)
+					forward = append(forward, strings.Clone(a))
 				}
 			}
 		case "DeleteMessage", "MarkAsRead", "MoveToFolder", "SoftDeleteMessage":
 			if !strings.EqualFold(value, "false") && value != "" {
 				rule = append(rule, name+"="+value)
 			}
+		case "AuditEnabled", "AuditOwner", "AuditAdmin", "AuditDelegate", "AuditBypassEnabled", "DefaultAuditSet", "AuditLogAgeLimit":
+			audit = true
 		case "Identity", "Mailbox":
 			if e.Mailbox == "" && strings.Contains(value, "@") && !strings.Contains(value, " ") {
 				e.Mailbox = s.Copy(strings.ToLower(value))
@@ -321,30 +325,30 @@ func (UAL) cmdlet(r *Record, e *event.Event, f *ualFields, s *Sink) {
 	if b := text(f.parameters); len(b) > 0 && b[0] != '[' {
 		powershellLine(string(b), set)
 	} else {
-		r.pairs(f.parameters, func(name string, v *fastjson.Value) { set(name, string(text(v))) })
+		r.pairs(f.parameters, func(name string, v *fastjson.Value) { set(name, view(text(v))) })
 	}
 	if e.Mailbox == "" && e.Class == event.ClassInboxRule {
 		e.Mailbox = ruleOwner(e, s)
 	}
-	switch e.Operation {
-	case "set-mailbox":
-		if len(forward) > 0 {
+	if e.Operation == "set-mailbox" {
+		switch {
+		case len(forward) > 0:
 			e.Class = event.ClassForwarding
-		} else if hasParam(params, "AuditEnabled", "AuditOwner", "AuditAdmin", "AuditDelegate", "AuditBypassEnabled", "DefaultAuditSet", "AuditLogAgeLimit") {
+		case audit:
 			e.Class = event.ClassAuditChange
 		}
 	}
-	d := detailWriter{}
+	d := s.detail(1)
 	if len(forward) > 0 {
 		d.add("forward", forward)
 	}
 	if len(rule) > 0 {
 		d.add("rule_actions", rule)
 	}
-	if s := params.String(); s != "" {
-		d.add("params", json.RawMessage(s))
+	if p := params.bytes(); len(p) > 0 {
+		d.raw("params", p)
 	}
-	e.Detail = s.Copy(d.String())
+	e.Detail = s.Bytes(d.bytes())
 	if e.TargetKind == "" {
 		e.TargetKind = "mailbox"
 	}
@@ -361,17 +365,6 @@ func ruleOwner(e *event.Event, s *Sink) string {
 		return e.Actor
 	}
 	return ""
-}
-
-func hasParam(d detailWriter, names ...string) bool {
-	for _, k := range d.keys {
-		for _, n := range names {
-			if k == n {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // powershellLine reads -Name "value" -Switch -Name value.

@@ -3,6 +3,7 @@ package parse
 import (
 	"strconv"
 	"strings"
+	"unsafe"
 
 	"github.com/valyala/fastjson"
 )
@@ -112,6 +113,10 @@ func text(v *fastjson.Value) []byte {
 	}
 	return nil
 }
+
+// view is b as a string without a copy: valid as long as b, that is until the
+// next record at most.
+func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 // str returns the first named member as text.
 func str(v *fastjson.Value, names ...string) []byte { return text(get(v, names...)) }

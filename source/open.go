@@ -105,7 +105,13 @@ func (r *Reader) readFile(path string) error {
 	}
 	n := len(r.files)
 	h := sha256.New()
-	c := &counter{r: io.TeeReader(f, h), progress: r.Progress}
+	c := &counter{r: f, progress: r.Progress}
+	var head [512]byte
+	k, _ := f.ReadAt(head[:], 0)
+	archive := magic(head[:k]) != ""
+	if archive { // the hash of a plain file is that of its records' stream
+		c.r = io.TeeReader(f, h)
+	}
 	if isZip(f) {
 		err = r.readZip(path, f, before.Size(), 0)
 		if e, ok := isStop(err); ok {
@@ -121,13 +127,17 @@ func (r *Reader) readFile(path string) error {
 		if err := r.readStream(path, filepath.Base(path), c, 0); err != nil {
 			return err
 		}
-		_, _ = io.Copy(io.Discard, c) // the hash is of the whole file even where reading stopped early
+		if archive {
+			_, _ = io.Copy(io.Discard, c) // the hash is of the whole file even where reading stopped early
+		}
 	}
 	after, err := os.Stat(path)
 	changed := err != nil || after.Size() != before.Size() || !after.ModTime().Equal(before.ModTime()) || c.n != before.Size()
 	for _, x := range r.files[n:] {
-		x.OuterSHA256, x.OuterBytes = hex.EncodeToString(h.Sum(nil)), c.n
-		x.Changed = changed
+		x.OuterSHA256, x.OuterBytes, x.Changed = x.SHA256, c.n, changed
+		if archive {
+			x.OuterSHA256 = hex.EncodeToString(h.Sum(nil))
+		}
 	}
 	return nil
 }
