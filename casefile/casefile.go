@@ -183,6 +183,7 @@ const (
 	IP               EntityKind = "ip"
 	Mailbox          EntityKind = "mailbox"
 	Domain           EntityKind = "domain"
+	Address          EntityKind = "address" // mail address outside
 	Rule             EntityKind = "rule"
 	UserAgent        EntityKind = "user_agent"
 )

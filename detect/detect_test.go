@@ -1,0 +1,116 @@
+package detect
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"midwatch/casefile"
+	"midwatch/detect/detecttest"
+)
+
+// TestDetectors holds each detector against what it must find and what it must
+// not find. expect.txt of testdata/<id>/ lists the findings on attack.ndjson,
+// as severity and title; on benign.ndjson there must be none.
+func TestDetectors(t *testing.T) {
+	for _, d := range All() {
+		card := d.Card()
+		t.Run(card.ID, func(t *testing.T) {
+			t.Parallel()
+			dir := filepath.Join("testdata", card.ID)
+			attack := detecttest.Open(t, filepath.Join(dir, "attack.ndjson"))
+			r, err := Run(t.Context(), attack, []Detector{d})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(r.Assessed) != 1 {
+				t.Fatalf("not assessed: %+v", r.NotAssessed)
+			}
+			got := ""
+			for _, f := range r.Findings {
+				got += string(f.Severity) + ": " + f.Title + "\n"
+				checkFinding(t, &f)
+			}
+			want, err := os.ReadFile(filepath.Join(dir, "expect.txt"))
+			if err != nil {
+				t.Errorf("%v; got:\n%s", err, got)
+			}
+			if diff := cmp.Diff(string(want), got); diff != "" {
+				t.Errorf("findings (-want +got):\n%s", diff)
+				for _, f := range r.Findings {
+					t.Log(f.Why, f.Counts)
+				}
+			}
+			again, err := Run(t.Context(), attack, []Detector{d})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(r, again); diff != "" {
+				t.Errorf("a second run says something else:\n%s", diff)
+			}
+
+			benign := detecttest.Open(t, filepath.Join(dir, "benign.ndjson"))
+			if r, err = Run(t.Context(), benign, []Detector{d}); err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range r.Findings {
+				t.Errorf("false positive: %s: %s", f.Title, f.Why)
+			}
+
+			r, err = Run(t.Context(), detecttest.Open(t), []Detector{d})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(r.NotAssessed) != 1 || len(r.Findings) != 0 || r.NotAssessed[0].Fetch == "" || r.NotAssessed[0].Reason == "" {
+				t.Errorf("an empty store must leave it not assessed, with reason and what to fetch: %+v", r)
+			}
+		})
+	}
+}
+
+func checkFinding(t *testing.T, f *casefile.Finding) {
+	t.Helper()
+	if len(f.Events) == 0 || f.Why == "" || f.Title == "" || len(f.Entities) == 0 || len(f.Techniques) == 0 || f.Severity.Rank() == 0 {
+		t.Errorf("finding is not complete: %+v", f)
+	}
+	if f.Detected.Before(f.First.Time) || f.Last.Before(f.First.Time) {
+		t.Errorf("times are out of order: first %s, detected %s, last %s", f.First, f.Detected, f.Last)
+	}
+	if len(casefile.Unique(f.Events)) != len(f.Events) {
+		t.Errorf("event ids occur twice: %v", f.Events)
+	}
+	if f.EventCount != int64(len(f.Events)) && f.EventsQuery == "" && f.EventCount < casefile.MaxEvents {
+		t.Errorf("event_count %d, %d events", f.EventCount, len(f.Events))
+	}
+}
+
+// TestAll makes sure that every detector is listed, documented and tested.
+func TestAll(t *testing.T) {
+	ids := map[string]bool{}
+	for _, d := range All() {
+		c := d.Card()
+		ids[c.ID] = true
+		if c.Title == "" || c.Why == "" || len(c.FalsePositives) == 0 || c.Severity == "" || len(c.Needs.Sources) == 0 || c.Needs.Fetch == "" {
+			t.Errorf("%s: card is not complete", c.ID)
+		}
+		if _, err := os.Stat(c.ID + ".go"); err != nil {
+			t.Error(err)
+		}
+	}
+	files, err := os.ReadDir(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if strings.HasSuffix(f.Name(), "_test.go") {
+			continue
+		}
+		b, _ := os.ReadFile(f.Name())
+		if strings.Contains(string(b), "// Card implements [Detector].") && !ids[strings.TrimSuffix(f.Name(), ".go")] {
+			t.Errorf("%s holds a detector that All does not list", f.Name())
+		}
+	}
+}

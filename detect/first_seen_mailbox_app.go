@@ -1,0 +1,197 @@
+package detect
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"midwatch/casefile"
+	"midwatch/store"
+)
+
+// firstSeenMailboxApp finds applications that begin to read mail: not seen
+// doing so in the earlier part of the evidence.
+type firstSeenMailboxApp struct{}
+
+// mailBaseline is how much evidence before an application's first read it
+// takes to call the application new.
+const mailBaseline = 7 * 24 * time.Hour
+
+// manyMailboxes is from how many mailboxes on a new application is severe.
+const manyMailboxes = 5
+
+// Card implements [Detector].
+func (firstSeenMailboxApp) Card() Card {
+	return Card{
+		ID:    "first_seen_mailbox_app",
+		Title: "Application reads mail for the first time",
+		Why: "Mail was stolen in the incident by applications that had never read mail before, without a user. An application's first read is where that becomes " +
+			"visible, however slowly it reads.",
+		FalsePositives: []string{"a new backup, migration or CRM product", "people who set up another mail client"},
+		Techniques:     []string{"T1114.002", "T1550.001"},
+		Needs:          mailNeeds(),
+		Severity:       casefile.Medium,
+	}
+}
+
+// appReadsSQL is a common table expression: reads of mail by applications that
+// are not Microsoft's own mail clients and services.
+func appReadsSQL() string {
+	return `WITH reads AS (
+		SELECT id, coalesce(tenant, '') AS tenant, time, app_id, coalesce(app_name, '') AS app_name, coalesce(actor_kind, '') AS actor_kind, coalesce(actor, '') AS actor,
+			coalesce(nullif(mailbox, ''), mailbox_id, '') AS mailbox, coalesce(ip, '') AS ip, coalesce(ip_service, false) AS ip_service, coalesce(item_count, 0) AS item_count,
+			coalesce(sp_id, '') AS sp_id, coalesce(token_id, '') AS token_id, coalesce(session_id, '') AS session_id
+		FROM events
+		WHERE class IN ('mail_access', 'attachment_access') AND app_id IS NOT NULL AND app_id <> '' AND coalesce(actor_kind, '') <> 'service' AND time IS NOT NULL
+			AND coalesce(outcome, '') <> 'failure'
+			AND NOT (coalesce(ip_service, false) AND coalesce(actor_kind, '') <> 'app')
+			AND app_id NOT IN (` + quoted(mailClients()) + `)
+	)`
+}
+
+// Detect implements [Detector].
+func (d firstSeenMailboxApp) Detect(ctx context.Context, q store.Querier) ([]casefile.Finding, error) {
+	starts, err := mailStarts(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	var apps []appReads
+	err = rows(ctx, q, appReadsSQL()+`
+		SELECT tenant, app_id, max(app_name), min(time), max(time), count(*), count(DISTINCT mailbox), count(CASE WHEN actor_kind = 'app' THEN 1 END), sum(item_count)
+		FROM reads GROUP BY tenant, app_id ORDER BY tenant, app_id`, nil, func(scan scanner) error {
+		var a appReads
+		if err := scan(&a.tenant, &a.id, &a.name, &a.first, &a.last, &a.records, &a.mailboxes, &a.appOnly, &a.items); err != nil {
+			return err
+		}
+		apps = append(apps, a)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	var out []casefile.Finding
+	for _, a := range apps {
+		f, ok, err := d.finding(ctx, q, a, starts[a.tenant])
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			out = append(out, f)
+		}
+	}
+	return out, nil
+}
+
+type appReads struct {
+	tenant, id, name                   string
+	first, last                        time.Time
+	records, mailboxes, appOnly, items int64
+}
+
+// mailStarts gives the first record of mail being read, for each tenant.
+func mailStarts(ctx context.Context, q store.Querier) (map[string]time.Time, error) {
+	out := map[string]time.Time{}
+	err := rows(ctx, q, `SELECT coalesce(tenant, ''), min(time) FROM events WHERE class IN ('mail_access', 'attachment_access') GROUP BY coalesce(tenant, '')`, nil, func(scan scanner) error {
+		var tenant string
+		var t sql.NullTime
+		if err := scan(&tenant, &t); err != nil {
+			return err
+		}
+		out[tenant] = t.Time.UTC()
+		return nil
+	})
+	return out, err
+}
+
+func (d firstSeenMailboxApp) finding(ctx context.Context, q store.Querier, a appReads, start time.Time) (casefile.Finding, bool, error) {
+	f := casefile.Finding{Tenant: a.tenant, First: casefile.TimeOf(a.first), Last: casefile.TimeOf(a.last), Severity: casefile.Low}
+	baseline := a.first.Sub(start)
+	known := baseline >= mailBaseline
+	made, err := d.origin(ctx, q, a)
+	if err != nil {
+		return f, false, err
+	}
+	switch {
+	case a.appOnly > 0 && (known || made != nil) && (a.mailboxes >= manyMailboxes || made != nil):
+		f.Severity = casefile.High
+	case a.appOnly > 0 && known, made != nil:
+		f.Severity = casefile.Medium
+	case a.appOnly == 0 && !known:
+		return f, false, nil // a person's mail client that may have been there before
+	}
+	f.Entities = []casefile.Entity{{Kind: casefile.App, ID: a.id, Role: casefile.RoleActor, Name: a.name}}
+	entities := func(col string, kind casefile.EntityKind, role string) error {
+		return rows(ctx, q, appReadsSQL()+` SELECT DISTINCT `+col+` FROM reads WHERE tenant = ? AND app_id = ? AND `+col+` <> '' ORDER BY 1`, []any{a.tenant, a.id}, func(scan scanner) error {
+			var id string
+			if err := scan(&id); err != nil {
+				return err
+			}
+			f.Entities = append(f.Entities, casefile.Entity{Kind: kind, ID: id, Role: role})
+			return nil
+		})
+	}
+	if err := entities("mailbox", casefile.Mailbox, casefile.RoleTarget); err != nil {
+		return f, false, err
+	}
+	if err := entities("sp_id", casefile.ServicePrincipal, casefile.RoleActor); err != nil {
+		return f, false, err
+	}
+	if err := entities("CASE WHEN ip_service THEN '' ELSE ip END", casefile.IP, casefile.RoleSource); err != nil {
+		return f, false, err
+	}
+	c, err := cite(ctx, q, appReadsSQL(), `reads WHERE tenant = ? AND app_id = ?`, a.tenant, a.id)
+	if err != nil {
+		return f, false, err
+	}
+	c.into(&f)
+	name := firstOf(a.name, a.id)
+	f.Title = fmt.Sprintf("Application %s began to read mail: %s", name, plural(a.mailboxes, "mailbox", "mailboxes"))
+	f.Counts = []casefile.Count{
+		{Name: "mailboxes", Value: float64(a.mailboxes), Limit: limit(manyMailboxes)},
+		{Name: "records", Value: float64(a.records)},
+		{Name: "records without a user", Value: float64(a.appOnly)},
+		{Name: "items as recorded", Value: float64(a.items)},
+		{Name: "days of evidence before", Value: round2(baseline.Hours() / 24), Limit: limit(mailBaseline.Hours() / 24)},
+	}
+	how := "on behalf of users"
+	if a.appOnly > 0 {
+		how = "without a user (app-only)"
+	}
+	f.Why = fmt.Sprintf("Application %s read mail for the first time in the evidence at %s, %s: %s in %s until %s.",
+		appWords(a.name, a.id), f.First, how, plural(a.records, "record", "records"), plural(a.mailboxes, "mailbox", "mailboxes"), f.Last)
+	if !known {
+		f.Why += fmt.Sprintf(" Records of mail being read begin only %.1f days before, so it may have read mail earlier.", baseline.Hours()/24)
+	} else {
+		f.Why += fmt.Sprintf(" In the %.0f days of such records before it read none.", baseline.Hours()/24)
+	}
+	if made != nil {
+		f.Why += fmt.Sprintf(" The evidence shows where it came from: %s by %s at %s.", made.Operation, made.who(), casefile.TimeOf(made.Time))
+		f.Events = append(f.Events, made.ids()...)
+		f.EventCount += int64(len(made.ids()))
+	}
+	return f, true, nil
+}
+
+// origin finds the last record before the first read that brought the
+// application in, or gave it something, at most 90 days before.
+func (firstSeenMailboxApp) origin(ctx context.Context, q store.Querier, a appReads) (*record, error) {
+	rs, err := records(ctx, q, `class IN ('app_create', 'sp_create', 'consent', 'app_role_grant', 'credential_add') AND coalesce(outcome, '') <> 'failure'
+		AND operation NOT LIKE 'remove%' AND coalesce(actor_kind, '') <> 'service' AND time <= ? AND time >= ? AND detail LIKE ?`, a.first, a.first.AddDate(0, 0, -90), "%"+a.id+"%")
+	if err != nil {
+		return nil, err
+	}
+	for i := len(rs) - 1; i >= 0; i-- {
+		if rs[i].targetApp() == a.id {
+			return &rs[i], nil
+		}
+	}
+	return nil, nil
+}
+
+func appWords(name, id string) string {
+	if name == "" || name == id {
+		return id
+	}
+	return name + " (" + id + ")"
+}

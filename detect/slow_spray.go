@@ -1,0 +1,409 @@
+package detect
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"midwatch/casefile"
+	"midwatch/store"
+)
+
+// slowSpray finds the incident's kind of guessing: few attempts an account and
+// day, each from another address, over days or weeks. No address and no
+// account stands out; what stands out is failures that nothing explains, and
+// that share what the attacker did not change: application and user agent.
+//
+// This is a first, simple verdict with fixed limits, all of which it prints.
+// It does not estimate how often it is wrong.
+type slowSpray struct{}
+
+// The limits of the first verdict.
+const (
+	sprayUsers       = 8   // accounts in the cluster
+	sprayNetworks    = 8   // networks in the cluster
+	sprayPerUserDay  = 3.0 // attempts per account and day, at most
+	sprayUsersPerNet = 2.0 // accounts per network, at most: more is the loud kind
+	sprayTimesBefore = 3.0 // attempts a day, as a multiple of the rate before
+	sprayPerDay      = 3   // attempts that make a day one of the spray's
+	sprayGapDays     = 4   // days without such attempts that end it
+	sprayRare        = 0.2 // attempts a day before, below which single ones at its edges are its own
+)
+
+// Card implements [Detector].
+func (slowSpray) Card() Card {
+	return Card{
+		ID:    "slow_spray",
+		Title: "Slow password spray from many networks",
+		Why: "Few attempts per account and day from ever changing addresses stay below every limit per address and per account. In the incident this went on " +
+			"from late November until a test account without MFA gave way.",
+		FalsePositives: []string{
+			"a wave of expired passwords on mobile networks",
+			"an application that keeps an old password on many devices",
+		},
+		Techniques: []string{"T1110.003", "T1090.002"},
+		Needs:      signInNeeds(),
+		Severity:   casefile.Medium,
+	}
+}
+
+// orphansSQL leaves the wrong passwords that nothing explains, one for each
+// account, network and day: the account never signed in from that network, the
+// network is not one that three or more accounts sign in from, and the account
+// did not get in from there within half an hour.
+// This is filter A of Javed and Paxson's and of Herley and Schechter's idea:
+// look at failures where benign ones are rare.
+func orphansSQL() string {
+	return signInsSQL() + `, familiar AS (
+		SELECT actor AS fam_actor, prefix AS fam_prefix, min(time) AS since FROM signins WHERE pw = 'accepted' GROUP BY actor, prefix
+	), shared AS (
+		SELECT prefix FROM signins WHERE pw = 'accepted' GROUP BY prefix HAVING count(DISTINCT actor) >= 3
+	), orphans AS (
+		SELECT s.* FROM signins s LEFT JOIN familiar f ON f.fam_actor = s.actor AND f.fam_prefix = s.prefix
+		WHERE s.pw IN ('wrong', 'locked') AND (f.since IS NULL OR f.since > s.time + INTERVAL 30 MINUTE)
+			AND s.prefix NOT IN (SELECT prefix FROM shared)
+	)`
+}
+
+// cell is a set of failures that share their traits.
+type cell struct {
+	tenant, app, agent string
+	byAgent            bool
+	days               []cellDay
+	from, to           time.Time // first and last day of the spray
+	perDayBefore       float64   // attempts a day before, 0 when there is no day before
+	daysBefore         int64
+	successes          int64 // sign-ins with the same traits
+}
+
+type cellDay struct {
+	day      time.Time
+	attempts int64
+}
+
+// Detect implements [Detector].
+func (d slowSpray) Detect(ctx context.Context, q store.Querier) ([]casefile.Finding, error) {
+	var out []casefile.Finding
+	reported := map[string]bool{} // applications that a finer cell covers
+	for _, byAgent := range []bool{true, false} {
+		cells, err := d.cells(ctx, q, byAgent)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range cells {
+			key := c.tenant + " " + c.app
+			if !byAgent && reported[key] || !c.window() {
+				continue
+			}
+			f, ok, err := d.finding(ctx, q, c)
+			if err != nil {
+				return nil, err
+			}
+			if ok {
+				reported[key] = true
+				out = append(out, f)
+			}
+		}
+	}
+	return out, nil
+}
+
+// cells counts unexplained failures by application (and user agent) and day.
+func (slowSpray) cells(ctx context.Context, q store.Querier, byAgent bool) ([]*cell, error) {
+	agent := "''"
+	if byAgent {
+		agent = "user_agent"
+	}
+	query := orphansSQL() + `, span AS (SELECT tenant, min(day) AS first_day FROM signins GROUP BY tenant),
+		good AS (SELECT tenant, app_id, ` + agent + ` AS agent, count(*) AS n FROM signins WHERE pw = 'accepted' GROUP BY tenant, app_id, agent),
+		big AS (SELECT tenant, app_id, ` + agent + ` AS agent FROM orphans GROUP BY tenant, app_id, agent
+			HAVING count(DISTINCT actor) >= ` + fmt.Sprint(sprayUsers) + ` AND count(DISTINCT prefix) >= ` + fmt.Sprint(sprayNetworks) + `),
+		daily AS (SELECT tenant, app_id, ` + agent + ` AS agent, day, count(*) AS attempts FROM orphans GROUP BY tenant, app_id, agent, day)
+	SELECT d.tenant, d.app_id, d.agent, d.day, d.attempts, s.first_day, coalesce(g.n, 0)
+	FROM daily d
+		JOIN big b ON b.tenant = d.tenant AND b.app_id = d.app_id AND b.agent = d.agent
+		JOIN span s ON s.tenant = d.tenant
+		LEFT JOIN good g ON g.tenant = d.tenant AND g.app_id = d.app_id AND g.agent = d.agent
+	ORDER BY d.tenant, d.app_id, d.agent, d.day`
+	var out []*cell
+	err := rows(ctx, q, query, nil, func(scan scanner) error {
+		var tenant, app, agent string
+		var day, first time.Time
+		var attempts, good int64
+		if err := scan(&tenant, &app, &agent, &day, &attempts, &first, &good); err != nil {
+			return err
+		}
+		if n := len(out); n == 0 || out[n-1].tenant != tenant || out[n-1].app != app || out[n-1].agent != agent {
+			out = append(out, &cell{tenant: tenant, app: app, agent: agent, byAgent: byAgent, successes: good, from: first})
+		}
+		c := out[len(out)-1]
+		c.days = append(c.days, cellDay{day, attempts})
+		return nil
+	})
+	return out, err
+}
+
+// window finds the spray's first and last day: the run of days with enough
+// attempts that holds most of them. It reports false when its rate is not a
+// multiple of the rate before.
+func (c *cell) window() bool {
+	evidence := c.from // first day of sign-ins in the evidence
+	type run struct {
+		from, to time.Time
+		attempts int64
+	}
+	var runs []run
+	for _, d := range c.days {
+		if d.attempts < sprayPerDay {
+			continue
+		}
+		if n := len(runs); n > 0 && d.day.Sub(runs[n-1].to) <= (sprayGapDays+1)*24*time.Hour {
+			runs[n-1].to = d.day
+			runs[n-1].attempts += d.attempts
+			continue
+		}
+		runs = append(runs, run{d.day, d.day, d.attempts})
+	}
+	if len(runs) == 0 {
+		return false
+	}
+	best := slices.MaxFunc(runs, func(a, b run) int { return int(a.attempts - b.attempts) })
+	c.from, c.to = best.from, best.to
+	before := func() (n int64) {
+		for _, d := range c.days {
+			if d.day.Before(c.from) {
+				n += d.attempts
+			}
+		}
+		return n
+	}
+	// Where such attempts are otherwise rare, single ones close to it belong
+	// to it: they are where it began and where it ebbed away.
+	if d := c.from.Sub(evidence).Hours() / 24; d > 0 && float64(before())/d < sprayRare {
+		const near = (sprayGapDays + 1) * 24 * time.Hour
+		for _, d := range c.days {
+			if d.day.After(c.to) && d.day.Sub(c.to) <= near {
+				c.to = d.day
+			}
+		}
+		for _, d := range slices.Backward(c.days) {
+			if d.day.Before(c.from) && c.from.Sub(d.day) <= near {
+				c.from = d.day
+			}
+		}
+	}
+	c.daysBefore = int64(c.from.Sub(evidence).Hours() / 24)
+	if c.daysBefore > 0 {
+		c.perDayBefore = float64(before()) / float64(c.daysBefore)
+	}
+	days := c.to.Sub(c.from).Hours()/24 + 1
+	return float64(best.attempts)/days >= sprayTimesBefore*c.perDayBefore
+}
+
+// where describes the cell's events in its window, to follow a relation.
+func (c *cell) where() (string, []any) {
+	w, args := `tenant = ? AND app_id = ?`, []any{c.tenant, c.app}
+	if c.byAgent {
+		w, args = w+` AND user_agent = ?`, append(args, c.agent)
+	}
+	return w + ` AND day >= ? AND day <= ?`, append(args, c.from, c.to)
+}
+
+func (d slowSpray) finding(ctx context.Context, q store.Querier, c *cell) (casefile.Finding, bool, error) {
+	f := casefile.Finding{Tenant: c.tenant, Severity: casefile.Medium}
+	where, args := c.where()
+	var attempts, users, networks, ips, userDays, once, days int64
+	var appName *string
+	var first, last time.Time
+	err := rows(ctx, q, orphansSQL()+`, mine AS (SELECT * FROM orphans WHERE `+where+`), per_net AS (SELECT prefix, count(*) AS n FROM mine GROUP BY prefix)
+		SELECT count(*), count(DISTINCT actor), count(DISTINCT prefix), count(DISTINCT ip), count(DISTINCT actor || ' ' || CAST(day AS VARCHAR)), count(DISTINCT day), min(time), max(time),
+			max(app_name), (SELECT count(*) FROM per_net WHERE n <= 2)
+		FROM mine`, args, func(scan scanner) error {
+		return scan(&attempts, &users, &networks, &ips, &userDays, &days, &first, &last, &appName, &once)
+	})
+	if err != nil || users < sprayUsers || networks < sprayNetworks {
+		return f, false, err
+	}
+	perUserDay := float64(attempts) / float64(userDays)
+	perNet, err := d.usersPerNetwork(ctx, q, where, args)
+	if err != nil {
+		return f, false, err
+	}
+	if perUserDay > sprayPerUserDay || perNet > sprayUsersPerNet || float64(once) < 0.5*float64(networks) {
+		return f, false, nil
+	}
+	f.First, f.Last = casefile.TimeOf(first), casefile.TimeOf(last)
+	if err := d.members(ctx, q, c, &f); err != nil {
+		return f, false, err
+	}
+	cited, err := cite(ctx, q, orphansSQL(), `orphans WHERE `+where, args...)
+	if err != nil {
+		return f, false, err
+	}
+	cited.into(&f)
+	conv, err := d.conversions(ctx, q, c, &f)
+	if err != nil {
+		return f, false, err
+	}
+	app := firstOf(deref(appName), c.app)
+	f.Counts = append(f.Counts,
+		casefile.Count{Name: "accounts tried", Value: float64(users), Limit: limit(sprayUsers)},
+		casefile.Count{Name: "attempts", Value: float64(attempts)},
+		casefile.Count{Name: "networks", Value: float64(networks), Limit: limit(sprayNetworks)},
+		casefile.Count{Name: "addresses", Value: float64(ips)},
+		casefile.Count{Name: "networks used at most twice", Value: float64(once)},
+		casefile.Count{Name: "attempts per account and day", Value: round2(perUserDay), Limit: limit(sprayPerUserDay)},
+		casefile.Count{Name: "accounts per network", Value: round2(perNet), Limit: limit(sprayUsersPerNet)},
+		casefile.Count{Name: "days", Value: float64(days)},
+		casefile.Count{Name: "such attempts a day", Value: round2(float64(attempts) / (c.to.Sub(c.from).Hours()/24 + 1)), Limit: limit(round2(sprayTimesBefore * c.perDayBefore))},
+		casefile.Count{Name: "days before, for comparison", Value: float64(c.daysBefore)},
+		casefile.Count{Name: "sign-ins with the same traits", Value: float64(c.successes)},
+		casefile.Count{Name: "passwords that turned out right", Value: float64(len(conv))},
+	)
+	f.Title = fmt.Sprintf("Slow spray against %d accounts from %d networks", users, networks)
+	f.Why = fmt.Sprintf("%d wrong passwords for %d accounts from %d networks on %s, %.1f per account and day, none from a network in which the account or three others sign in. All came through application %s",
+		attempts, users, networks, plural(days, "day", "days"), perUserDay, firstOf(app, "(not recorded)"))
+	if c.byAgent {
+		f.Why += fmt.Sprintf(" with user agent %q", firstOf(c.agent, "(none)"))
+	}
+	switch {
+	case c.daysBefore < 7:
+		f.Why += fmt.Sprintf(". The evidence begins only %s before, so the usual rate is not known.", plural(c.daysBefore, "day", "days"))
+	default:
+		f.Why += fmt.Sprintf(". In the %d days before there were %.2f such attempts a day.", c.daysBefore, c.perDayBefore)
+	}
+	if len(conv) > 0 {
+		f.Severity = casefile.High
+		f.Techniques = append(f.Techniques, "T1078.004")
+		f.Title += fmt.Sprintf(", %s guessed", plural(int64(len(conv)), "password", "passwords"))
+		f.Why += " After being tried, the password was right for " + strings.Join(conv, ", ") + "."
+	} else {
+		f.Why += " No tried account signed in from an unknown network with the same traits."
+	}
+	return f, true, nil
+}
+
+// usersPerNetwork is the mean number of accounts that one network tried.
+func (slowSpray) usersPerNetwork(ctx context.Context, q store.Querier, where string, args []any) (float64, error) {
+	var pairs, nets int64
+	err := rows(ctx, q, orphansSQL()+`, pairs AS (SELECT DISTINCT prefix, actor FROM orphans WHERE `+where+`)
+		SELECT count(*), count(DISTINCT prefix) FROM pairs`, args, func(scan scanner) error { return scan(&pairs, &nets) })
+	if err != nil || nets == 0 {
+		return 0, err
+	}
+	return float64(pairs) / float64(nets), nil
+}
+
+// members adds the tried accounts and the addresses, and the moment at which
+// the limits were reached.
+func (slowSpray) members(ctx context.Context, q store.Querier, c *cell, f *casefile.Finding) error {
+	where, args := c.where()
+	var users, nets []time.Time // when each account, each network was first seen
+	collect := func(col string, kind casefile.EntityKind, role string, to *[]time.Time) error {
+		return rows(ctx, q, orphansSQL()+` SELECT `+col+`, min(time) FROM orphans WHERE `+where+` GROUP BY `+col+` ORDER BY min(time), `+col, args, func(scan scanner) error {
+			var id string
+			var at time.Time
+			if err := scan(&id, &at); err != nil {
+				return err
+			}
+			if kind != "" {
+				f.Entities = append(f.Entities, casefile.Entity{Kind: kind, ID: id, Role: role})
+			}
+			*to = append(*to, at)
+			return nil
+		})
+	}
+	if err := collect("actor", casefile.Account, casefile.RoleVictim, &users); err != nil {
+		return err
+	}
+	if err := collect("prefix", "", "", &nets); err != nil {
+		return err
+	}
+	var ignored []time.Time
+	if err := collect("ip", casefile.IP, casefile.RoleSource, &ignored); err != nil {
+		return err
+	}
+	if len(users) >= sprayUsers && len(nets) >= sprayNetworks {
+		f.Detected = casefile.Later(casefile.TimeOf(users[sprayUsers-1]), casefile.TimeOf(nets[sprayNetworks-1]))
+	}
+	return nil
+}
+
+// conversions finds tried accounts whose password was right afterwards, within
+// 14 days, from a network that the account had never signed in from, with the
+// spray's application or user agent or from one of its addresses.
+func (slowSpray) conversions(ctx context.Context, q store.Querier, c *cell, f *casefile.Finding) (words []string, err error) {
+	where, args := c.where()
+	trait := `s.ip IN (SELECT ip FROM mine)`
+	if c.byAgent && c.agent != "" {
+		trait += ` OR (s.app_id = ? AND s.user_agent = ?)`
+		args = append(args, c.app, c.agent)
+	} else {
+		trait += ` OR s.app_id = ?`
+		args = append(args, c.app)
+	}
+	query := orphansSQL() + `, mine AS (SELECT * FROM orphans WHERE ` + where + `),
+		tried AS (SELECT actor AS tried_actor, min(time) AS tried_at, max(time) AS last_try FROM mine GROUP BY actor)
+	SELECT CAST(s.id AS VARCHAR), s.actor, s.pw, s.ip, s.time, s.session_id, s.token_id, s.request_id
+	FROM signins s JOIN tried t ON t.tried_actor = s.actor
+		LEFT JOIN (SELECT actor, prefix, min(time) AS since FROM signins WHERE pw = 'accepted' GROUP BY actor, prefix) f ON f.actor = s.actor AND f.prefix = s.prefix
+	WHERE s.pw IN ('accepted', 'right') AND s.time > t.tried_at AND s.time < t.last_try + INTERVAL 14 DAY
+		AND (f.since IS NULL OR f.since > t.tried_at)
+		AND s.prefix NOT IN (SELECT prefix FROM shared)
+		AND (` + trait + `)
+	ORDER BY s.time, s.id`
+	type hit struct {
+		accepted bool
+		at       time.Time
+	}
+	got := map[string]*hit{}
+	var order []string
+	err = rows(ctx, q, query, args, func(scan scanner) error {
+		var id, actor, pw, ip, session, token, request string
+		var at time.Time
+		if err := scan(&id, &actor, &pw, &ip, &at, &session, &token, &request); err != nil {
+			return err
+		}
+		h := got[actor]
+		if h == nil {
+			h = &hit{at: at.UTC()}
+			got[actor] = h
+			order = append(order, actor)
+			f.Entities = append(f.Entities, casefile.Entity{Kind: casefile.Account, ID: actor, Role: casefile.RoleConverted})
+		}
+		h.accepted = h.accepted || pw == passwordAccepted
+		if pw == passwordAccepted {
+			f.Entities = append(f.Entities,
+				casefile.Entity{Kind: casefile.IP, ID: ip, Role: casefile.RoleUsed},
+				casefile.Entity{Kind: casefile.Session, ID: session, Role: casefile.RoleUsed},
+				casefile.Entity{Kind: casefile.Token, ID: firstOf(token, request), Role: casefile.RoleUsed})
+		}
+		f.Last = casefile.Later(f.Last, casefile.TimeOf(at))
+		f.Events = append(f.Events, id)
+		f.EventCount++
+		return nil
+	})
+	for _, a := range order {
+		word := "stopped afterwards"
+		if got[a].accepted {
+			word = "signed in"
+		}
+		words = append(words, fmt.Sprintf("%s (%s, %s)", a, word, casefile.TimeOf(got[a].at)))
+	}
+	// Who was guessed is no longer only a victim.
+	f.Entities = slices.DeleteFunc(f.Entities, func(e casefile.Entity) bool {
+		return e.Kind == casefile.Account && e.Role == casefile.RoleVictim && got[e.ID] != nil
+	})
+	return words, err
+}
+
+func round2(x float64) float64 { return float64(int64(x*100+0.5)) / 100 }
+
+func deref(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
