@@ -45,7 +45,14 @@ func (s *Store) Begin(ctx context.Context) (store.Load, error) {
 		return nil, fmt.Errorf("duckdb: another load is open: %w", context.Cause(ctx))
 	}
 	l := &load{s: s, rejects: make(map[rejectKey]int)}
-	if err := s.loadIDs(ctx); err != nil {
+	err := s.loadIDs(ctx)
+	if err == nil {
+		// Each appending goroutine does its own share of the work. Were DuckDB
+		// to share a flush out to threads, the goroutine would spin until they
+		// are done, and the processors would be taken twice.
+		_, err = s.db.ExecContext(ctx, "SET threads = 1")
+	}
+	if err != nil {
 		s.load <- struct{}{}
 		return nil, err
 	}
@@ -206,7 +213,9 @@ func (l *load) Commit(ctx context.Context) error {
 			return fmt.Errorf("commit events (transaction %d of %d): %w", i+1, len(l.writers), err)
 		}
 	}
-	l.end()
+	if err := l.end(); err != nil {
+		return err
+	}
 	if _, err := l.s.db.ExecContext(ctx, "CHECKPOINT midwatch"); err != nil {
 		return fmt.Errorf("write events to disk: %w", err)
 	}
@@ -229,16 +238,17 @@ func (l *load) Rollback() error {
 	for _, w := range l.writers {
 		err = errors.Join(err, w.exec("ROLLBACK"))
 	}
-	l.end()
-	return err
+	return errors.Join(err, l.end())
 }
 
-func (l *load) end() {
+func (l *load) end() error {
 	for _, w := range l.writers {
 		w.close()
 	}
+	_, err := l.s.db.Exec(fmt.Sprintf("SET threads = %d", l.s.opts.Threads))
 	l.writers, l.idle, l.closed = nil, nil, true
 	l.s.load <- struct{}{}
+	return err
 }
 
 var _ store.Load = (*load)(nil)
