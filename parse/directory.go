@@ -173,8 +173,8 @@ func (Directory) read(r *Record, f *directoryFields) bool {
 		return false
 	}
 	if props, _ := r.open(get(r.Value, "properties")); props != nil && props.Type() == fastjson.TypeObject {
-		auditLogs := bytes.EqualFold(str(r.Value, "category"), []byte("AuditLogs"))
-		if !auditLogs && !(has(props, "activityDisplayName") && (has(props, "targetResources") || has(props, "initiatedBy"))) {
+		// Intune's audit log has the category AuditLogs too.
+		if !has(props, "activityDisplayName") && !has(props, "targetResources") && !has(props, "loggedByService") {
 			return false
 		}
 		props.GetObject().Visit(f.visit)
@@ -238,16 +238,15 @@ func (x Directory) Parse(r *Record, s *Sink) error {
 	if destroyed {
 		e.Flags |= event.FlagDestroyed
 	}
-	var d object
 	var buf [256]byte
-	d.b = buf[:0]
-	d.text("service", text(f.service))
+	d := detailWriter{buf: buf[:0]}
+	d.put("service", text(f.service))
 	if b := text(f.category); !bytes.EqualFold(b, []byte("AuditLogs")) {
-		d.text("category", b)
+		d.put("category", b)
 	}
 	if p, _ := r.open(f.performedBy); p != nil {
-		d.text("performed_by", str(get(p, "user"), "userPrincipalName"))
-		d.text("performed_by_app", str(get(p, "app"), "displayName"))
+		d.put("performed_by", str(get(p, "user"), "userPrincipalName"))
+		d.put("performed_by_app", str(get(p, "app"), "displayName"))
 	}
 	main := mainTarget(e.Class, targets)
 	var also []string
@@ -256,16 +255,16 @@ func (x Directory) Parse(r *Record, s *Sink) error {
 		case i == main:
 			e.Target, e.TargetID, e.TargetKind = s.Copy(t.name), s.Copy(t.id), t.kind
 		case t.kind == "role" && e.Class == event.ClassRoleAdd:
-			d.string("role", t.name)
-			d.string("role_id", t.id)
+			d.putString("role", t.name)
+			d.putString("role_id", t.id)
 		case t.name != "":
 			also = append(also, t.name)
 		}
 	}
 	if len(also) > 0 {
-		d.string("also", cut(strings.Join(also, ", "), 200))
+		d.putString("also", cut(strings.Join(also, ", "), 200))
 	}
-	e.Detail = s.Bytes(d.done())
+	e.Detail = s.Bytes(d.bytes())
 	applyDirectoryChanges(s, e, changes)
 	x.client(e, targets, s)
 	return nil
@@ -416,7 +415,7 @@ func valueText(v *fastjson.Value) string {
 	case v == nil:
 		return ""
 	case v.Type() == fastjson.TypeObject, v.Type() == fastjson.TypeArray:
-		return string(v.MarshalTo(nil))
+		return string(appendJSONValue(nil, v))
 	}
 	return string(text(v))
 }

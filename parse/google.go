@@ -138,11 +138,10 @@ func (Google) add(r *Record, a *googleActivity, suffix string, s *Sink) {
 		e.ASN = uint32(n)
 	}
 
-	var d, p object
 	var dbuf [256]byte
 	var pbuf [1024]byte
-	d.b, p.b = dbuf[:0], pbuf[:0]
-	d.text("type", text(a.typ))
+	d, p := detailWriter{buf: dbuf[:0]}, detailWriter{buf: pbuf[:0]}
+	d.put("type", text(a.typ))
 	n := 0
 	param := func(name, value []byte) {
 		if len(name) == 0 || len(value) == 0 {
@@ -154,7 +153,7 @@ func (Google) add(r *Record, a *googleActivity, suffix string, s *Sink) {
 			if len(value) > maxParamValue {
 				value = value[:maxParamValue]
 			}
-			p.b = appendMember(p.b, name, value)
+			p.text(view(name), view(value))
 		}
 	}
 	list, _ := r.open(a.parameters)
@@ -174,22 +173,10 @@ func (Google) add(r *Record, a *googleActivity, suffix string, s *Sink) {
 			param(bytes.TrimSuffix(key, []byte("_s")), plainJSON(v))
 		})
 	}
-	if b := p.done(); b != nil {
-		d.raw("params", string(b))
+	if b := p.bytes(); b != nil {
+		d.raw("params", b)
 	}
-	e.Detail = s.Bytes(d.done())
-}
-
-// appendMember appends a member with a name of any text to an open object.
-func appendMember(b, name, value []byte) []byte {
-	if len(b) == 0 {
-		b = append(b, '{')
-	} else {
-		b = append(b, ',')
-	}
-	b = appendJSON(b, name)
-	b = append(b, ':')
-	return appendJSON(b, value)
+	e.Detail = s.Bytes(d.bytes())
 }
 
 // googleValue reads a parameter's value, which stands under one of several
@@ -215,12 +202,12 @@ func plainJSON(v *fastjson.Value) []byte {
 	case fastjson.TypeNull:
 		return nil
 	case fastjson.TypeObject:
-		return v.MarshalTo(nil)
+		return appendJSONValue(nil, v)
 	case fastjson.TypeArray:
 		var out []byte
 		for i, x := range v.GetArray() {
 			if x.Type() == fastjson.TypeObject || x.Type() == fastjson.TypeArray {
-				return v.MarshalTo(nil)
+				return appendJSONValue(nil, v)
 			}
 			if i > 0 {
 				out = append(out, ' ')

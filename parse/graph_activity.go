@@ -192,25 +192,25 @@ func (x GraphActivity) Parse(r *Record, s *Sink) error {
 	x.mail(e, &q, method, s)
 
 	var buf [256]byte
-	d := object{b: buf[:0]}
-	d.string("method", method)
-	d.text("bytes", text(f.size))
+	d := detailWriter{buf: buf[:0]}
+	d.putString("method", method)
+	d.put("bytes", text(f.size))
 	switch string(text(f.auth)) {
 	case "0":
-		d.string("client_auth", "public")
+		d.putString("client_auth", "public")
 	case "1":
-		d.string("client_auth", "secret")
+		d.putString("client_auth", "secret")
 	case "2":
-		d.string("client_auth", "certificate")
+		d.putString("client_auth", "certificate")
 	}
-	d.text("wids", text(f.wids))
-	d.text("token_issued", text(f.issued))
-	d.string("folder", q.folder)
-	d.string("search", q.search)
-	d.string("filter", q.filter)
-	d.string("top", q.top)
-	d.string("skip", q.skip)
-	e.Detail = s.Bytes(d.done())
+	d.put("wids", text(f.wids))
+	d.put("token_issued", text(f.issued))
+	d.putString("folder", q.folder)
+	d.putString("search", q.search)
+	d.putString("filter", q.filter)
+	d.putString("top", q.top)
+	d.putString("skip", q.skip)
+	e.Detail = s.Bytes(d.bytes())
 	return nil
 }
 

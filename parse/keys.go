@@ -3,7 +3,6 @@ package parse
 import (
 	"bytes"
 	"strconv"
-	"unicode/utf8"
 
 	"github.com/valyala/fastjson"
 )
@@ -103,112 +102,64 @@ func (r *Record) array(v *fastjson.Value) []*fastjson.Value {
 	return []*fastjson.Value{x}
 }
 
-// object writes a small JSON object for column detail without allocating, for
-// the logs that have many records.
-type object struct{ b []byte }
-
-// text adds a member unless it is empty.
-func (o *object) text(name string, v []byte) {
-	if len(v) == 0 {
-		return
-	}
-	o.name(name)
-	o.b = appendJSON(o.b, v)
-}
-
-// string is text for a string.
-func (o *object) string(name, v string) {
-	if v == "" {
-		return
-	}
-	o.name(name)
-	o.b = append(o.b, '"')
-	for i := 0; i < len(v); i++ {
-		o.b = appendJSONByte(o.b, v[i])
-	}
-	o.b = append(o.b, '"')
-}
-
-// bool adds a member unless v is nil.
-func (o *object) bool(name string, v *bool) {
-	switch {
-	case v == nil:
-	case *v:
-		o.raw(name, "true")
-	default:
-		o.raw(name, "false")
+// put adds a member to a detail unless it is empty.
+func (d *detailWriter) put(name string, v []byte) {
+	if len(v) > 0 {
+		d.text(name, view(v))
 	}
 }
 
-// int adds a member.
-func (o *object) int(name string, n int64) {
-	o.name(name)
-	o.b = strconv.AppendInt(o.b, n, 10)
-}
-
-// raw adds a member whose value is JSON already.
-func (o *object) raw(name, v string) {
-	o.name(name)
-	o.b = append(o.b, v...)
-}
-
-func (o *object) name(name string) {
-	if len(o.b) == 0 {
-		o.b = append(o.b, '{')
-	} else {
-		o.b = append(o.b, ',')
+// putString is put for a string.
+func (d *detailWriter) putString(name, v string) {
+	if v != "" {
+		d.text(name, v)
 	}
-	o.b = append(o.b, '"')
-	o.b = append(o.b, name...)
-	o.b = append(o.b, '"', ':')
 }
 
-// done returns the object, or nothing when it has no members.
-func (o *object) done() []byte {
-	if len(o.b) == 0 {
-		return nil
+// putBool adds a member unless v is nil.
+func (d *detailWriter) putBool(name string, v *bool) {
+	if v != nil {
+		d.add(name, *v)
 	}
-	o.b = append(o.b, '}')
-	return o.b
 }
 
-// appendJSON appends text as a JSON string; bytes that are not UTF-8 become
-// the replacement character.
-func appendJSON(dst, v []byte) []byte {
-	dst = append(dst, '"')
-	for i := 0; i < len(v); {
-		c := v[i]
-		if c < utf8.RuneSelf {
-			dst = appendJSONByte(dst, c)
-			i++
-			continue
+// putInt adds a member.
+func (d *detailWriter) putInt(name string, n int64) {
+	d.key(name)
+	d.buf = strconv.AppendInt(d.buf, n, 10)
+}
+
+// appendJSONValue appends v as JSON. fastjson's own MarshalTo quotes strings as
+// Go does, which is not JSON for control characters and most emoji.
+func appendJSONValue(dst []byte, v *fastjson.Value) []byte {
+	switch v.Type() {
+	case fastjson.TypeObject:
+		dst = append(dst, '{')
+		first := true
+		v.GetObject().Visit(func(key []byte, x *fastjson.Value) {
+			if !first {
+				dst = append(dst, ',')
+			}
+			first = false
+			dst = appendJSONString(dst, view(key))
+			dst = append(dst, ':')
+			dst = appendJSONValue(dst, x)
+		})
+		return append(dst, '}')
+	case fastjson.TypeArray:
+		dst = append(dst, '[')
+		for i, x := range v.GetArray() {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = appendJSONValue(dst, x)
 		}
-		r, n := utf8.DecodeRune(v[i:])
-		if r == utf8.RuneError && n == 1 {
-			dst = append(dst, "\ufffd"...)
-		} else {
-			dst = append(dst, v[i:i+n]...)
-		}
-		i += n
+		return append(dst, ']')
+	case fastjson.TypeString:
+		b, _ := v.StringBytes()
+		return appendJSONString(dst, view(b))
 	}
-	return append(dst, '"')
-}
-
-func appendJSONByte(dst []byte, c byte) []byte {
-	const hex = "0123456789abcdef"
-	switch {
-	case c == '"' || c == '\\':
-		return append(dst, '\\', c)
-	case c == '\n':
-		return append(dst, '\\', 'n')
-	case c == '\r':
-		return append(dst, '\\', 'r')
-	case c == '\t':
-		return append(dst, '\\', 't')
-	case c < 0x20:
-		return append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
-	}
-	return append(dst, c)
+	return v.MarshalTo(dst)
 }
 
 // setTime fills in e's time from the first of the values that holds one.

@@ -166,14 +166,14 @@ func (MessageTrace) add(f *traceFields, recipient, status []byte, s *Sink) {
 		e.Outcome = event.Success
 	}
 	var buf [256]byte
-	d := object{b: buf[:0]}
+	d := detailWriter{buf: buf[:0]}
 	if n, ok := integer(f.size); ok {
-		d.int("size", n)
+		d.putInt("size", n)
 	}
-	d.text("direction", text(f.direction))
-	d.text("connector", text(f.connector))
-	d.text("to_ip", text(f.toIP))
-	d.text("source", text(f.source))
-	d.text("return_path", text(f.returnPath))
-	e.Detail = s.Bytes(d.done())
+	d.put("direction", text(f.direction))
+	d.put("connector", text(f.connector))
+	d.put("to_ip", text(f.toIP))
+	d.put("source", text(f.source))
+	d.put("return_path", text(f.returnPath))
+	e.Detail = s.Bytes(d.bytes())
 }

@@ -35,8 +35,7 @@ func (Okta) Sniff(r *Record) bool {
 	if !has(v, "eventType") || has(v, "CreationTime") {
 		return false
 	}
-	return has(v, "published") && (has(v, "uuid") || has(v, "actor")) ||
-		has(v, "actor") && (has(v, "outcome") || has(v, "client"))
+	return has(v, "uuid") || has(v, "actor") && (has(v, "published") || has(v, "outcome") || has(v, "client"))
 }
 
 // oktaRecord finds fields by their path in either form.
@@ -149,24 +148,24 @@ func (x Okta) Parse(r *Record, s *Sink) error {
 	e.RequestID = s.Lower(o.text("debugContext", "debugData", "requestId"))
 
 	var buf [512]byte
-	d := object{b: buf[:0]}
-	d.text("display", o.text("displayMessage"))
-	d.text("country", place)
-	d.text("city", o.text("client", "geographicalContext", "city"))
-	d.text("zone", noNull(o.text("client", "zone")))
-	d.text("root_session", noNull(o.text("authenticationContext", "rootSessionId")))
-	d.text("credential_type", noNull(o.text("authenticationContext", "credentialType")))
-	d.text("provider", noNull(o.text("authenticationContext", "authenticationProvider")))
-	d.text("risk", o.text("debugContext", "debugData", "risk"))
-	d.text("behaviors", o.text("debugContext", "debugData", "behaviors"))
+	d := detailWriter{buf: buf[:0]}
+	d.put("display", o.text("displayMessage"))
+	d.put("country", place)
+	d.put("city", o.text("client", "geographicalContext", "city"))
+	d.put("zone", noNull(o.text("client", "zone")))
+	d.put("root_session", noNull(o.text("authenticationContext", "rootSessionId")))
+	d.put("credential_type", noNull(o.text("authenticationContext", "credentialType")))
+	d.put("provider", noNull(o.text("authenticationContext", "authenticationProvider")))
+	d.put("risk", o.text("debugContext", "debugData", "risk"))
+	d.put("behaviors", o.text("debugContext", "debugData", "behaviors"))
 	if b := boolean(o.get("debugContext", "debugData", "threatSuspected")); b != nil && *b {
-		d.bool("threat", b)
+		d.putBool("threat", b)
 	}
 	if b := boolean(o.get("securityContext", "isProxy")); b != nil && *b {
-		d.bool("proxy", b)
+		d.putBool("proxy", b)
 	}
 	x.targets(r, e, &o, &d, s)
-	e.Detail = s.Bytes(d.done())
+	e.Detail = s.Bytes(d.bytes())
 	return nil
 }
 
@@ -179,7 +178,7 @@ func noNull(b []byte) []byte {
 
 // targets picks the target of an event: a user or group before what it was
 // given, an application as the application.
-func (Okta) targets(r *Record, e *event.Event, o *oktaRecord, d *object, s *Sink) {
+func (Okta) targets(r *Record, e *event.Event, o *oktaRecord, d *detailWriter, s *Sink) {
 	list := r.array(o.get("target"))
 	main := -1
 	var names []string
@@ -212,7 +211,7 @@ func (Okta) targets(r *Record, e *event.Event, o *oktaRecord, d *object, s *Sink
 		}
 	}
 	if len(names) > 1 {
-		d.string("targets", cut(strings.Join(names, ", "), 300))
+		d.putString("targets", cut(strings.Join(names, ", "), 300))
 	}
 }
 

@@ -171,7 +171,7 @@ func (s *Sink) Abort() {
 func (s *Sink) Finish() {
 	table := ""
 	if (s.rec.Table || s.rec.Inner) && s.first < len(s.Batch.Events) {
-		s.scratch = s.rec.Value.MarshalTo(s.scratch[:0])
+		s.scratch = appendJSONValue(s.scratch[:0], s.rec.Value)
 		table = s.Batch.Arena.Bytes(s.scratch)
 	}
 	for i := s.first; i < len(s.Batch.Events); i++ {

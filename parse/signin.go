@@ -637,12 +637,12 @@ func interrupts(code string) bool {
 
 func (SignIn) detail(r *Record, e *event.Event, f *signInFields, s *Sink) {
 	var buf [640]byte
-	d := object{b: buf[:0]}
+	d := detailWriter{buf: buf[:0]}
 	switch b := text(f.requirement); {
 	case containsFold(b, "multi"):
-		d.string("auth_requirement", "multi")
+		d.putString("auth_requirement", "multi")
 	case containsFold(b, "single"):
-		d.string("auth_requirement", "single")
+		d.putString("auth_requirement", "single")
 	}
 	if list := r.array(f.authDetails); len(list) > 0 {
 		var mb [160]byte
@@ -660,23 +660,23 @@ func (SignIn) detail(r *Record, e *event.Event, f *signInFields, s *Sink) {
 				methods = append(methods, " (failed)"...)
 			}
 		}
-		d.text("auth_methods", methods)
+		d.put("auth_methods", methods)
 	}
 	if b := str(f.statusObj, "additionalDetails"); len(b) > 0 {
-		d.text("mfa", b)
+		d.put("mfa", b)
 	} else {
-		d.text("mfa", text(f.mfaResult))
+		d.put("mfa", text(f.mfaResult))
 	}
 	if m, _ := r.open(f.mfaDetail); m != nil {
-		d.text("mfa_method", str(m, "authMethod"))
+		d.put("mfa_method", str(m, "authMethod"))
 	} else {
-		d.text("mfa_method", text(f.mfaMethod))
+		d.put("mfa_method", text(f.mfaMethod))
 	}
-	d.text("ca", text(f.ca))
-	d.text("incoming_token_type", none(text(f.incoming)))
-	d.text("transfer_method", none(text(f.transfer)))
-	d.text("risk", none(text(f.risk)))
-	d.text("risk_state", none(text(f.riskState)))
+	d.put("ca", text(f.ca))
+	d.put("incoming_token_type", none(text(f.incoming)))
+	d.put("transfer_method", none(text(f.transfer)))
+	d.put("risk", none(text(f.risk)))
+	d.put("risk_state", none(text(f.riskState)))
 	if list := r.array(f.riskEvents); len(list) > 0 {
 		var eb [160]byte
 		events := eb[:0]
@@ -688,11 +688,11 @@ func (SignIn) detail(r *Record, e *event.Event, f *signInFields, s *Sink) {
 				events = append(events, b...)
 			}
 		}
-		d.text("risk_events", events)
+		d.put("risk_events", events)
 	}
-	d.text("credential_type", none(text(f.credentialType)))
-	d.text("thumbprint", text(f.thumbprint))
-	d.text("federated_credential", text(f.federated))
+	d.put("credential_type", none(text(f.credentialType)))
+	d.put("thumbprint", text(f.thumbprint))
+	d.put("federated_credential", text(f.federated))
 
 	dev, destroyed := r.open(f.device)
 	if destroyed {
@@ -700,42 +700,42 @@ func (SignIn) detail(r *Record, e *event.Event, f *signInFields, s *Sink) {
 	}
 	if dev != nil {
 		e.DeviceID = s.Lower(str(dev, "deviceId"))
-		d.text("os", str(dev, "operatingSystem"))
-		d.text("browser", str(dev, "browser"))
-		d.text("trust_type", str(dev, "trustType"))
-		d.bool("compliant", boolean(get(dev, "isCompliant")))
-		d.bool("managed", boolean(get(dev, "isManaged")))
+		d.put("os", str(dev, "operatingSystem"))
+		d.put("browser", str(dev, "browser"))
+		d.put("trust_type", str(dev, "trustType"))
+		d.putBool("compliant", boolean(get(dev, "isCompliant")))
+		d.putBool("managed", boolean(get(dev, "isManaged")))
 	} else {
 		e.DeviceID = s.Lower(text(f.deviceID))
-		d.text("os", text(f.os))
-		d.text("browser", text(f.browser))
-		d.text("trust_type", text(f.join))
-		d.bool("compliant", boolean(f.compliant))
-		d.bool("managed", boolean(f.managed))
+		d.put("os", text(f.os))
+		d.put("browser", text(f.browser))
+		d.put("trust_type", text(f.join))
+		d.putBool("compliant", boolean(f.compliant))
+		d.putBool("managed", boolean(f.managed))
 	}
 	if f.place != nil {
-		d.text("city", str(f.place, "city"))
-		d.text("state", str(f.place, "state"))
+		d.put("city", str(f.place, "city"))
+		d.put("state", str(f.place, "state"))
 	} else if b := text(f.location); bytes.Count(b, []byte(",")) == 2 {
 		city, rest, _ := bytes.Cut(b, []byte(","))
 		state, _, _ := bytes.Cut(rest, []byte(","))
-		d.text("city", bytes.TrimSpace(city))
-		d.text("state", bytes.TrimSpace(state))
+		d.put("city", bytes.TrimSpace(city))
+		d.put("state", bytes.TrimSpace(state))
 	}
-	d.text("cross_tenant", none(text(f.crossTenant)))
+	d.put("cross_tenant", none(text(f.crossTenant)))
 	if b := text(f.homeTenant); len(b) > 0 && !strings.EqualFold(string(b), e.Tenant) {
-		d.text("home_tenant", b)
+		d.put("home_tenant", b)
 	}
 	if b := text(f.resourceTenant); len(b) > 0 && !strings.EqualFold(string(b), e.Tenant) {
-		d.text("resource_tenant", b)
+		d.put("resource_tenant", b)
 	}
 	if b := text(f.resourceIP); len(b) > 0 && !bytes.Equal(b, text(f.ip)) {
-		d.text("ip_resource", b)
+		d.put("ip_resource", b)
 	}
 	if b := boolean(f.flagged); b != nil && *b {
-		d.raw("flagged", "true")
+		d.add("flagged", true)
 	}
-	e.Detail = s.Bytes(d.done())
+	e.Detail = s.Bytes(d.bytes())
 }
 
 // none returns nothing for the word that Entra writes for nothing.

@@ -16,7 +16,8 @@ import (
 // hits), {"message":"<json>"}, {"_raw":"<json>"} and {"result":{"_raw":...}}
 // (Splunk), {"rule_id":...,"log":{...}} (tests of panther-analysis), and rows
 // of Defender's CloudAppEvents, whose RawEventData is the record of the unified
-// audit log. A row whose RawEventData is no such record stays as it is.
+// audit log. A row whose RawEventData is no such record stays as it is. Records
+// of the unified audit log in lower case get their names back.
 func Unwrap(r *Record) {
 	for range 4 {
 		x := unwrapOnce(r)
@@ -47,28 +48,34 @@ func unwrapOnce(r *Record) *fastjson.Value {
 		}
 		return nil
 	}
+	if w.lowerCase && w.operation {
+		return auditCase(o)
+	}
 	if w.known {
 		return nil
 	}
-	switch {
-	case w.log != nil && w.ruleID:
-		return r.inside(w.log)
-	case w.original != nil:
-		return r.inside(w.original)
-	case w.event != nil && w.event.Type() == fastjson.TypeObject && w.event.Get("original") != nil:
-		return r.inside(w.event.Get("original"))
-	case w.o365 != nil:
-		return r.inside(w.o365)
-	case w.source != nil:
-		return r.inside(w.source)
-	case w.raw != nil:
-		return r.inside(w.raw)
-	case w.result != nil && w.result.Type() == fastjson.TypeObject && w.result.Get("_raw") != nil:
-		return r.inside(w.result.Get("_raw"))
-	case w.message != nil:
-		return r.inside(w.message)
+	if !w.ruleID {
+		w.log = nil
+	}
+	// The first that holds a record: Elastic's "original" may be cut or edited
+	// while the parsed copy beside it is whole.
+	for _, v := range [...]*fastjson.Value{w.log, w.original, member(w.event, "original"), w.o365, w.source, w.raw, member(w.result, "_raw"), w.message} {
+		if v == nil {
+			continue
+		}
+		if x := r.inside(v); x != nil {
+			return x
+		}
 	}
 	return nil
+}
+
+// member is a member of v, if v is an object.
+func member(v *fastjson.Value, name string) *fastjson.Value {
+	if v == nil || v.Type() != fastjson.TypeObject {
+		return nil
+	}
+	return v.Get(name)
 }
 
 // wrapper is what one walk over a record finds of wrappers.
@@ -77,6 +84,8 @@ type wrapper struct {
 
 	ruleID, actionType bool
 	audit              bool // has AuditData
+	lowerCase          bool // has creationtime
+	operation          bool // has operation
 	known              bool // has the keys of a vendor's record: it wraps nothing
 }
 
@@ -106,7 +115,11 @@ func (w *wrapper) visit(key []byte, v *fastjson.Value) {
 		w.actionType = true
 	case "AuditData", "auditData":
 		w.audit = true
-	case "CreationTime", "creationtime", "eventType", "eventtype", "createdDateTime", "activityDateTime", "activityDisplayName",
+	case "creationtime":
+		w.lowerCase = true
+	case "operation":
+		w.operation = true
+	case "CreationTime", "eventType", "eventtype", "createdDateTime", "activityDateTime", "activityDisplayName",
 		"properties", "targetResources", "TimeGenerated", "MessageTraceId":
 		w.known = true
 	}
@@ -124,4 +137,36 @@ func (r *Record) inside(v *fastjson.Value) *fastjson.Value {
 		return x
 	}
 	return nil
+}
+
+// auditCase gives the members of a record of the unified audit log, which a
+// warehouse has stored in lower case, their own names back.
+func auditCase(o *fastjson.Object) *fastjson.Value {
+	var a fastjson.Arena
+	out := a.NewObject()
+	names := auditNames()
+	o.Visit(func(key []byte, v *fastjson.Value) {
+		for _, n := range names {
+			if equalFold(key, n) {
+				out.Set(n, v)
+				return
+			}
+		}
+		out.Set(string(key), v)
+	})
+	return out
+}
+
+// auditNames lists the members of records of the unified audit log that are
+// read. Source: Office 365 Management Activity API schema.
+func auditNames() []string {
+	return []string{
+		"Id", "CreationTime", "Operation", "RecordType", "Workload", "ResultStatus", "OrganizationId", "OrganizationName", "UserType", "UserKey", "UserId",
+		"ObjectId", "ClientIP", "ClientIPAddress", "ActorIpAddress", "ApplicationId", "ApplicationDisplayName", "AppId", "ClientAppId", "AppAccessContext",
+		"ErrorNumber", "LogonError", "ExtendedProperties", "DeviceProperties", "Actor", "Target", "ModifiedProperties", "InterSystemsId", "IntraSystemId",
+		"TargetContextId", "ActorContextId", "MailboxOwnerUPN", "MailboxGuid", "LogonType", "ClientInfoString", "ActorInfoString", "ClientProcessName",
+		"SessionId", "DeviceId", "OperationProperties", "OperationCount", "Folders", "Messages", "Item", "AffectedItems", "Folder", "DestFolder",
+		"Parameters", "UserAgent", "CorrelationId", "ClientRequestId", "TokenObjectId", "SiteUrl", "SourceFileName", "SendAsUserSmtp",
+		"SendOnBehalfOfUserSmtp", "RecipientList", "Recipients", "TargetUserOrGroupName", "EventData", "ExternalAccess", "OriginatingServer", "Version",
+	}
 }
