@@ -1,0 +1,193 @@
+// Package casefolder keeps a case's files together: NAME.case holds the event
+// store, case.json, report.html and sources.json. A case appears whole or not
+// at all: it is made in a hidden folder beside its final place and put there by
+// one rename.
+package casefolder
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"midwatch/casefile"
+)
+
+// The files of a case.
+const (
+	Events  = "events.duckdb"
+	Case    = "case.json"
+	Report  = "report.html"
+	Sources = "sources.json"
+)
+
+// Suffix ends the name of every case folder.
+const Suffix = ".case"
+
+// Draft is a case that is being made.
+type Draft struct {
+	Dir   string // where to write
+	final string
+	done  bool
+}
+
+// ErrNotACase is wrapped by Begin's error when something else stands where the
+// case should go. Nothing is ever overwritten but a case.
+var ErrNotACase = errors.New("it exists and is not a case folder")
+
+// Begin starts a draft of the case at path. If there is a case already, the
+// draft begins with a copy of its event store, and prior is its sources.
+func Begin(path string) (d *Draft, prior []casefile.Source, err error) {
+	path = filepath.Clean(path)
+	info, err := os.Stat(path)
+	exists := err == nil
+	switch {
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return nil, nil, err
+	case exists && !info.IsDir():
+		return nil, nil, fmt.Errorf("%s: %w", path, ErrNotACase)
+	}
+	if exists {
+		if prior, err = ReadSources(path); err != nil {
+			return nil, nil, fmt.Errorf("%s: %w: %w", path, ErrNotACase, err)
+		}
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, nil, err
+	}
+	dir, err := os.MkdirTemp(filepath.Dir(path), "."+filepath.Base(path)+".tmp-")
+	if err != nil {
+		return nil, nil, fmt.Errorf("make the case: %w", err)
+	}
+	d = &Draft{Dir: dir, final: path}
+	if exists {
+		if err := copyFile(filepath.Join(dir, Events), filepath.Join(path, Events)); err != nil {
+			return nil, nil, errors.Join(err, d.Discard())
+		}
+	}
+	return d, prior, nil
+}
+
+// File returns the path of one of the draft's files.
+func (d *Draft) File(name string) string { return filepath.Join(d.Dir, name) }
+
+// Publish puts the draft in its final place. Files are on disk before the
+// rename, so that a crash leaves the old case or the new one.
+func (d *Draft) Publish() error {
+	entries, err := os.ReadDir(d.Dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if err := syncFile(filepath.Join(d.Dir, e.Name())); err != nil {
+			return err
+		}
+	}
+	if err := os.Chmod(d.Dir, 0o700); err != nil { // it holds other people's mail metadata
+		return err
+	}
+	if err := swap(d.Dir, d.final); err != nil {
+		return fmt.Errorf("put the case in its place: %w", err)
+	}
+	d.done = true
+	return syncFile(filepath.Dir(d.final))
+}
+
+// Discard removes the draft. After Publish it does nothing.
+func (d *Draft) Discard() error {
+	if d.done {
+		return nil
+	}
+	d.done = true
+	return os.RemoveAll(d.Dir)
+}
+
+// WriteSources writes sources.json.
+func WriteSources(path string, s []casefile.Source) error {
+	return WriteFile(path, func(w io.Writer) error {
+		enc := json.NewEncoder(w)
+		enc.SetEscapeHTML(false)
+		enc.SetIndent("", " ")
+		return enc.Encode(struct {
+			Schema  string            `json:"schema"`
+			Sources []casefile.Source `json:"sources"`
+		}{"midwatch.sources/1", s})
+	})
+}
+
+// ReadSources reads the sources of the case at dir.
+func ReadSources(dir string) ([]casefile.Source, error) {
+	b, err := os.ReadFile(filepath.Join(dir, Sources))
+	if err != nil {
+		return nil, err
+	}
+	var s struct {
+		Schema  string            `json:"schema"`
+		Sources []casefile.Source `json:"sources"`
+	}
+	if err := json.Unmarshal(b, &s); err != nil {
+		return nil, fmt.Errorf("%s: %w", Sources, err)
+	}
+	if s.Schema != "midwatch.sources/1" {
+		return nil, fmt.Errorf("%s: schema %q is not one that this version reads", Sources, s.Schema)
+	}
+	return s.Sources, nil
+}
+
+// WriteFile writes a file through fn and reports every error, that of closing
+// included.
+func WriteFile(path string, fn func(io.Writer) error) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := fn(f); err != nil {
+		return errors.Join(fmt.Errorf("write %s: %w", filepath.Base(path), err), f.Close())
+	}
+	return f.Close()
+}
+
+// DefaultName names the case after the first input.
+func DefaultName(paths []string) string {
+	if len(paths) == 0 || paths[0] == "-" {
+		return "stdin" + Suffix
+	}
+	base := filepath.Base(filepath.Clean(paths[0]))
+	if base == "." || base == ".." || base == string(filepath.Separator) {
+		if abs, err := filepath.Abs(paths[0]); err == nil {
+			base = filepath.Base(abs)
+		}
+	}
+	for _, ext := range []string{".gz", ".zst", ".zip", ".tar", ".ndjson", ".jsonl", ".json", ".csv", ".log"} {
+		base = strings.TrimSuffix(base, ext)
+	}
+	if base == "" || base == string(filepath.Separator) {
+		base = "midwatch"
+	}
+	return base + Suffix
+}
+
+func copyFile(dst, src string) error {
+	in, err := os.Open(src)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	return WriteFile(dst, func(w io.Writer) error {
+		_, err := io.Copy(w, in)
+		return err
+	})
+}
+
+func syncFile(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Sync()
+}
