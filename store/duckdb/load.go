@@ -236,6 +236,7 @@ func (l *load) Rollback() error {
 	}
 	var err error
 	for _, w := range l.writers {
+		w.forget() // an appender that is destroyed writes what it holds
 		err = errors.Join(err, w.exec("ROLLBACK"))
 	}
 	return errors.Join(err, l.end())
@@ -253,8 +254,8 @@ func (l *load) end() error {
 
 var _ store.Load = (*load)(nil)
 
-// exec runs a statement on a low-level connection.
-func exec(c mapping.Connection, q string) error {
+// execute runs a statement on a low-level connection.
+func execute(c mapping.Connection, q string) error {
 	var r mapping.Result
 	defer mapping.DestroyResult(&r)
 	if mapping.Query(c, q, &r) == mapping.StateError {

@@ -48,7 +48,7 @@ func newWriter(db mapping.Database, noRaw bool) (*writer, error) {
 	return w, nil
 }
 
-func (w *writer) exec(q string) error { return exec(w.conn, q) }
+func (w *writer) exec(q string) error { return execute(w.conn, q) }
 
 func (w *writer) close() {
 	for _, a := range []*appender{w.events, w.items, w.rejects} {
@@ -57,6 +57,13 @@ func (w *writer) close() {
 		}
 	}
 	mapping.Disconnect(&w.conn)
+}
+
+// forget empties the appenders.
+func (w *writer) forget() {
+	for _, a := range []*appender{w.events, w.items, w.rejects} {
+		mapping.AppenderClear(a.low)
+	}
 }
 
 func (w *writer) flush() error {

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"midwatch/event"
+	"midwatch/internal/casefolder"
+	"midwatch/store"
+	"midwatch/store/duckdb"
+)
+
+func newEvidence(std stdio) *cobra.Command {
+	var rawOnly bool
+	c := &cobra.Command{
+		Use:   "evidence CASE EVENT...",
+		Short: "Show the log lines behind event ids, byte for byte",
+		Example: `  midwatch evidence incident.case 3c1f0a52-8a8e-2b0c-0d4f-6a3f6f1f9a10
+  midwatch evidence --raw incident.case 3c1f0a52-8a8e-2b0c-0d4f-6a3f6f1f9a10 | jq .`,
+		Args: cobra.MinimumNArgs(2),
+		RunE: func(c *cobra.Command, args []string) error {
+			st, err := duckdb.Open(filepath.Join(args[0], casefolder.Events), duckdb.Options{ReadOnly: true})
+			if err != nil {
+				return fmt.Errorf("%w; is %s a case folder?", err, args[0])
+			}
+			defer st.Close() //nolint:errcheck // read only
+			for _, id := range args[1:] {
+				if err := printEvidence(c.Context(), std, st, id, rawOnly); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+	c.Flags().BoolVar(&rawOnly, "raw", false, "print the record's bytes and nothing else")
+	return c
+}
+
+func printEvidence(ctx context.Context, std stdio, q store.Querier, id string, rawOnly bool) error {
+	if _, ok := event.ParseID(id); !ok {
+		return fmt.Errorf("%q is not an event id; ids look like 3c1f0a52-8a8e-2b0c-0d4f-6a3f6f1f9a10", id)
+	}
+	rec, err := record(ctx, q, id)
+	if err != nil {
+		return err
+	}
+	if rec == nil {
+		return fmt.Errorf("no event %s in this case", id)
+	}
+	if !rawOnly {
+		fmt.Fprintf(std.out, "event   %s\nfile    %s\nline    %d\noffset  %d\nlength  %d\nsha256  %s\n\n", id, rec.path, rec.line, rec.offset, rec.length, rec.sha256)
+	}
+	if rec.raw == nil {
+		return fmt.Errorf("the case was made with --raw none: read the record from %s at offset %d, %d bytes", rec.path, rec.offset, rec.length)
+	}
+	_, err = fmt.Fprintf(std.out, "%s\n", rec.raw)
+	return err
+}
+
+// logLine is a record and where it stands.
+type logLine struct {
+	path, sha256         string
+	line, offset, length int64
+	raw                  []byte
+}
+
+func record(ctx context.Context, q store.Querier, id string) (*logLine, error) {
+	rows, err := q.Query(ctx, `SELECT coalesce(f.path,''), coalesce(f.sha256,''), e.line, e.pos, e.length, e.raw, e.raw_bytes
+		FROM events e LEFT JOIN files f ON f.file = e.file WHERE e.id = ?::UUID`, id)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	if !rows.Next() {
+		return nil, rows.Err()
+	}
+	var l logLine
+	var text *string
+	var bytes []byte
+	if err := rows.Scan(&l.path, &l.sha256, &l.line, &l.offset, &l.length, &text, &bytes); err != nil {
+		return nil, err
+	}
+	l.raw = bytes
+	if text != nil {
+		l.raw = []byte(*text)
+	}
+	return &l, rows.Err()
+}
