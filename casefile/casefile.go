@@ -264,6 +264,8 @@ type Campaign struct {
 	Start         Time       `json:"start"`
 	StartBasis    string     `json:"start_basis"`             // in words: which record is held to be the first, and why
 	OriginOutside bool       `json:"origin_outside_evidence"` // the first malicious record has no explanation in the evidence
+	Standing      string     `json:"standing"`                // established: guessing, access and use are in evidence; suspected: one step, or steps that may be legitimate
+	InitialAccess Time       `json:"initial_access"`          // first record of the actor being inside; null when there is none
 	End           Time       `json:"end"`                     // last record of the campaign
 	FirstDetected Time       `json:"first_detected"`          // earliest `detected` of its findings
 	DwellDays     float64    `json:"dwell_days"`              // start to first_detected, days of 24 h, one decimal
@@ -392,26 +394,28 @@ type Context struct {
 	Since Time     `json:"since"`
 	Until Time     `json:"until"` // null: to the end of the evidence
 	Why   string   `json:"why"`
-	From  string   `json:"from"` // finding or context it was derived from
+	Limit string   `json:"limit,omitempty"` // what of it is not taken, and why
+	From  string   `json:"from"`            // finding or context it was derived from
 }
 
 // MailboxRef is a mailbox that a campaign reached, or cannot be cleared of.
 type MailboxRef struct {
-	UPN          string       `json:"upn"`
-	ID           string       `json:"id,omitempty"` // mailbox GUID
-	Tenant       string       `json:"tenant,omitempty"`
-	Certainty    Certainty    `json:"certainty"` // the highest that holds for anything in it
-	First        Time         `json:"first"`
-	Last         Time         `json:"last"`
-	Messages     []MessageRef `json:"messages"`
-	WholeFolders []FolderRef  `json:"whole_folders"`
-	Windows      []Window     `json:"windows"` // times in which reads were not recorded
-	Attachments  int64        `json:"attachments"`
-	Counts       Reach        `json:"counts"`
-	Contexts     []string     `json:"contexts"`
-	Why          string       `json:"why"`
-	Events       []string     `json:"events"`
-	EventCount   int64        `json:"event_count"`
+	UPN             string          `json:"upn"`
+	ID              string          `json:"id,omitempty"` // mailbox GUID
+	Tenant          string          `json:"tenant,omitempty"`
+	Certainty       Certainty       `json:"certainty"` // the highest that holds for anything in it
+	First           Time            `json:"first"`
+	Last            Time            `json:"last"`
+	Messages        []MessageRef    `json:"messages"`
+	WholeFolders    []FolderRef     `json:"whole_folders"`
+	Windows         []Window        `json:"windows"`     // times in which reads were not recorded
+	Attachments     int64           `json:"attachments"` // distinct attachments read by themselves
+	AttachmentItems []AttachmentRef `json:"attachment_items"`
+	Counts          Reach           `json:"counts"`
+	Contexts        []string        `json:"contexts"`
+	Why             string          `json:"why"`
+	Events          []string        `json:"events"`
+	EventCount      int64           `json:"event_count"`
 }
 
 // MessageRef is a message that was reached.
@@ -428,6 +432,18 @@ type MessageRef struct {
 	Reads             int64     `json:"reads"` // records that name it; not the number of reads
 	Contexts          []string  `json:"contexts"`
 	Events            []string  `json:"events"`
+}
+
+// AttachmentRef is an attachment that was read by itself. Logs give its id and
+// size, not its name.
+type AttachmentRef struct {
+	ID        string    `json:"id"`
+	ItemID    string    `json:"item_id,omitempty"` // of its message
+	Bytes     *int64    `json:"bytes"`
+	Certainty Certainty `json:"certainty"`
+	First     Time      `json:"first"`
+	Last      Time      `json:"last"`
+	Events    []string  `json:"events"`
 }
 
 // FolderRef is a folder that was synchronized: every message in it at that
@@ -457,7 +473,7 @@ type Reach struct {
 	Mailboxes    PerCertainty `json:"mailboxes"`
 	Messages     PerCertainty `json:"messages"`      // distinct by mailbox and message id; probable: items whose ids were lost
 	WholeFolders int64        `json:"whole_folders"` // folders synchronized: the number of messages in them is not in the logs
-	Attachments  int64        `json:"attachments"`   // records of attachments read
+	Attachments  int64        `json:"attachments"`   // distinct attachments read by themselves
 	Windows      int64        `json:"windows"`       // times without records of reads
 }
 
@@ -485,6 +501,7 @@ type Uncleared struct {
 	Count     int64     `json:"count"`
 	CountName string    `json:"count_name"` // what was counted
 	Certainty Certainty `json:"certainty"`
+	Members   []string  `json:"members"` // their names, where they are few
 	Why       string    `json:"why"`
 	Fetch     string    `json:"fetch,omitempty"`
 	Events    []string  `json:"events"`
