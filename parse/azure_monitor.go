@@ -152,9 +152,13 @@ func (x AzureMonitor) Parse(r *Record, s *Sink) error {
 		e.Outcome = event.Failure
 	}
 	s.SetIP(e, text(f.ip))
-	e.Target = s.Bytes(text(f.resource))
-	e.TargetKind = "azure_resource"
+	if b := text(f.resource); len(b) > 0 {
+		e.Target, e.TargetKind = s.Bytes(b), "azure_resource"
+	}
 	claims := x.actor(r, e, &f, props, s)
+	if e.Tenant == "" {
+		e.Tenant = s.Lower(str(claims, "http://schemas.microsoft.com/identity/claims/tenantid", "tid"))
+	}
 
 	var buf [512]byte
 	d := detailWriter{buf: buf[:0]}

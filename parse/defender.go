@@ -155,6 +155,23 @@ func (f *defenderFields) visit(key []byte, v *fastjson.Value) {
 	}
 }
 
+// evidence reads the first account and address of an alert's evidence.
+func (Defender) evidence(r *Record, e *event.Event, s *Sink) {
+	if e.Class != event.ClassAlert {
+		return
+	}
+	for _, ev := range r.array(get(r.Value, "evidence")) {
+		if user := get(ev, "userAccount"); user != nil && e.Actor == "" {
+			e.Actor = s.Lower(firstText(get(user, "userPrincipalName"), get(user, "accountName"), get(user, "displayName")))
+			e.ActorID = s.Lower(str(user, "azureAdUserId"))
+			e.ActorKind = event.ActorUser
+		}
+		if b := str(ev, "ipAddress"); len(b) > 0 && e.IP == "" {
+			s.SetIP(e, b)
+		}
+	}
+}
+
 func (Defender) read(r *Record, f *defenderFields) bool {
 	o, err := r.Value.Object()
 	if err != nil {
@@ -240,6 +257,7 @@ func (x Defender) Parse(r *Record, s *Sink) error {
 		e.ActorKind = event.ActorUser
 	}
 	s.SetIP(e, firstText(f.ip, f.senderIP, f.remoteIP))
+	x.evidence(r, e, s)
 	e.Country = s.Copy(country(text(f.countryCode)))
 	e.ASOrg = s.Bytes(text(f.isp))
 	if ua, _ := r.open(f.userAgent); ua == nil {

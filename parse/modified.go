@@ -121,8 +121,8 @@ func applyDirectoryChanges(s *Sink, e *event.Event, changes []change) {
 				e.KeyID = s.Copy(strings.Join(ids, " "))
 			}
 		case "RequiredResourceAccess":
-			requestedSeen = true
 			add, api, direct := requestedPermissions(c.Old, c.New)
+			requestedSeen = requestedSeen || len(add) > 0 // not when one is taken away
 			perms = append(perms, add...)
 			appOnly = appOnly || direct
 			if resource == "" {
@@ -212,7 +212,7 @@ func applyDirectoryChanges(s *Sink, e *event.Event, changes []change) {
 	d.add("role", role)
 	d.add("role_template", strings.ToLower(roleTemplate))
 	if list := smallChanges(changes); len(list) > 0 {
-		d.add("changes", list)
+		d.raw("changes", list)
 	}
 	e.Detail = s.Copy(mergeObjects(e.Detail, d.String()))
 }
@@ -446,8 +446,7 @@ type resourceAccess struct {
 }
 
 // requestedPermissions returns the permissions that after asks for and before
-// does not (see added), the API of the first, and whether an app role is among
-// the new ones.
+// does not, the API of the first, and whether an app role is among them.
 func requestedPermissions(before, after string) (perms []string, api string, direct bool) {
 	type request struct {
 		api, id string
@@ -471,7 +470,6 @@ func requestedPermissions(before, after string) (perms []string, api string, dir
 		return out
 	}
 	old, now := read(before), read(after)
-	var fresh []request
 next:
 	for _, r := range now {
 		for _, o := range old {
@@ -479,12 +477,6 @@ next:
 				continue next
 			}
 		}
-		fresh = append(fresh, r)
-	}
-	if len(fresh) == 0 {
-		fresh = now
-	}
-	for _, r := range fresh {
 		if api == "" {
 			api = r.api
 		}
@@ -530,31 +522,40 @@ func firstGUID(names string) string {
 	return ""
 }
 
-// smallChanges is what detail keeps of the properties.
-func smallChanges(changes []change) []smallChange {
-	var out []smallChange
+// smallChanges is what detail keeps of the properties, as a JSON list: not the
+// names and ids of what the operation is about, which have members of their own.
+func smallChanges(changes []change) []byte {
+	var out []byte
+	n := 0
 	for i := range changes {
 		c := &changes[i]
-		switch c.Name {
-		case "", "Included Updated Properties", "TargetId.UserType", "TargetId.ServicePrincipalNames":
+		switch group, _, _ := strings.Cut(c.Name, "."); group {
+		case "", "Included Updated Properties", "TargetId", "ServicePrincipal", "Application", "User":
 			continue
 		}
-		o, n := scalar(c.Old), scalar(c.New)
-		if o == "" && n == "" {
+		o, w := scalar(c.Old), scalar(c.New)
+		if o == "" && w == "" && (c.Old != "" || c.New != "") {
 			continue
 		}
-		if len(out) == maxChanges {
+		if n == maxChanges {
 			break
 		}
-		out = append(out, smallChange{cut(c.Name, maxChangeValue), cut(o, maxChangeValue), cut(n, maxChangeValue)})
+		n++
+		if n == 1 {
+			out = append(out, '[')
+		} else {
+			out = append(out, ',')
+		}
+		var d detailWriter
+		d.putString("name", cut(c.Name, maxChangeValue))
+		d.putString("old", cut(o, maxChangeValue))
+		d.putString("new", cut(w, maxChangeValue))
+		out = append(out, d.bytes()...)
+	}
+	if n > 0 {
+		out = append(out, ']')
 	}
 	return out
-}
-
-type smallChange struct {
-	Name string `json:"name"`
-	Old  string `json:"old,omitempty"`
-	New  string `json:"new,omitempty"`
 }
 
 // cut shortens s to at most n bytes and three dots, at the start of a character.
