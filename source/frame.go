@@ -21,10 +21,11 @@ type framer struct {
 	file *File
 	src  io.Reader
 
-	buf  []byte
-	n    int
-	eof  bool
-	base int64 // offset of buf[0] in the stream
+	buf     []byte
+	n       int
+	eof     bool
+	readErr error // why the stream ended early; what came before it counts
+	base    int64 // offset of buf[0] in the stream
 
 	i       int
 	keep    int // -1: nothing
@@ -44,6 +45,14 @@ func (fr *framer) run() error {
 	if err := fr.start(); err != nil {
 		return err
 	}
+	err := fr.frame()
+	if _, ok := isStop(err); !ok && fr.readErr != nil {
+		return fr.readErr // the cause of whatever else went wrong
+	}
+	return err
+}
+
+func (fr *framer) frame() error {
 	if fr.n == 0 {
 		return nil // an empty file holds nothing and hides nothing
 	}
@@ -69,6 +78,9 @@ func (fr *framer) run() error {
 	}
 	fr.file.Framing = "csv"
 	fr.drop(skip)
+	if err := fr.fill(); err != nil {
+		return err
+	}
 	return fr.rows()
 }
 
@@ -113,7 +125,7 @@ func isEnvelope(key string, list *fastjson.Value) bool {
 
 // start takes the first buffer and fills it.
 func (fr *framer) start() error {
-	b, err := fr.r.pool.get(fr.r.ctx, BlockSize)
+	b, err := fr.r.pool.get(fr.r.ctx, fr.r.blockSize)
 	if err != nil {
 		return stop{err}
 	}
@@ -121,7 +133,8 @@ func (fr *framer) start() error {
 	return fr.fill()
 }
 
-// fill reads until the buffer is full or the stream ends.
+// fill reads until the buffer is full or the stream ends. It fails only when
+// reading must stop altogether.
 func (fr *framer) fill() error {
 	for !fr.eof && fr.n < len(fr.buf) {
 		k, err := fr.src.Read(fr.buf[fr.n:])
@@ -129,8 +142,7 @@ func (fr *framer) fill() error {
 		if errors.Is(err, io.EOF) {
 			fr.eof = true
 		} else if err != nil {
-			fr.eof = true
-			return err
+			fr.eof, fr.readErr = true, err
 		}
 		if fr.r.ctx.Err() != nil {
 			return stop{fr.r.ctx.Err()}
@@ -157,12 +169,12 @@ func (fr *framer) drop(k int) {
 }
 
 // ship emits b over buf[:end] and continues with a new buffer that holds the
-// rest. The new buffer has room for at least need bytes.
-func (fr *framer) ship(b *Block, end, need int) error {
+// rest and has room for as much again.
+func (fr *framer) ship(b *Block, end int) error {
 	b.File, b.Offset, b.pool = fr.file, fr.base, fr.r.pool
 	b.Rejects, fr.rejects = fr.rejects, nil
 	// The old buffer goes with the block, so the new one is taken first.
-	nb, err := fr.r.pool.get(fr.r.ctx, max(need, BlockSize))
+	nb, err := fr.r.pool.get(fr.r.ctx, max(fr.r.blockSize, 2*(fr.n-end)))
 	if err != nil {
 		return stop{err}
 	}
@@ -187,13 +199,9 @@ func (fr *framer) grow() error {
 
 // lines reads JSON lines: blocks are cut behind a line's end.
 func (fr *framer) lines() error {
-	var readErr error
 	for {
-		if readErr == nil {
-			readErr = fr.fill()
-			if _, ok := isStop(readErr); ok {
-				return readErr
-			}
+		if err := fr.fill(); err != nil {
+			return err
 		}
 		end := bytes.LastIndexByte(fr.buf[:fr.n], '\n') + 1
 		if fr.eof {
@@ -214,12 +222,12 @@ func (fr *framer) lines() error {
 		if end > 0 || len(fr.rejects) > 0 {
 			b := &Block{Kind: Lines, Line: fr.line}
 			fr.line += int64(bytes.Count(fr.buf[:end], []byte{'\n'}))
-			if err := fr.ship(b, end, 0); err != nil {
+			if err := fr.ship(b, end); err != nil {
 				return err
 			}
 		}
 		if fr.eof && fr.n == 0 {
-			return readErr
+			return nil
 		}
 	}
 }
@@ -263,10 +271,13 @@ func (fr *framer) rows() error {
 		}
 		fr.drop(i + 1)
 		fr.line++
+		if err := fr.fill(); err != nil {
+			return err
+		}
 	}
 	end := rowEnd(fr.buf[:fr.n], fr.eof)
 	if end <= 0 {
-		return errors.New("CSV has no complete header line in its first 2 MiB")
+		return errors.New("CSV has no complete header line in its first block")
 	}
 	comma := sniffComma(fr.buf[:end])
 	header, err := splitHeader(fr.buf[:end], comma)
@@ -280,16 +291,10 @@ func (fr *framer) rows() error {
 		return fmt.Errorf("CSV header has %d columns; the limit is %d", len(header), fr.r.Limits.Columns)
 	}
 	fr.line += int64(bytes.Count(fr.buf[:end], []byte{'\n'}))
-	if err := fr.fillAfterDrop(end); err != nil {
-		return err
-	}
-	var readErr error
+	fr.drop(end)
 	for {
-		if readErr == nil {
-			readErr = fr.fill()
-			if _, ok := isStop(readErr); ok {
-				return readErr
-			}
+		if err := fr.fill(); err != nil {
+			return err
 		}
 		end := lastRowEnd(fr.buf[:fr.n])
 		if fr.eof {
@@ -311,21 +316,12 @@ func (fr *framer) rows() error {
 		if end > 0 || len(fr.rejects) > 0 {
 			b := &Block{Kind: Rows, Line: fr.line, Header: header, Comma: comma}
 			fr.line += int64(bytes.Count(fr.buf[:end], []byte{'\n'}))
-			if err := fr.ship(b, end, 0); err != nil {
+			if err := fr.ship(b, end); err != nil {
 				return err
 			}
 		}
 		if fr.eof && fr.n == 0 {
-			return readErr
+			return nil
 		}
 	}
-}
-
-func (fr *framer) fillAfterDrop(k int) error {
-	fr.drop(k)
-	err := fr.fill()
-	if _, ok := isStop(err); ok {
-		return err
-	}
-	return nil
 }

@@ -27,6 +27,7 @@ func (fr *framer) values() error {
 	if fr.keep >= 0 || fr.tooLong {
 		fr.reject(fr.keepOr(fr.n), fr.n, "the file ends inside a record")
 		fr.keep = -1
+		err = errors.New("the file ends inside a record: it is truncated")
 	}
 	if len(fr.spans) > 0 || len(fr.rejects) > 0 {
 		if e := fr.shipSpans(fr.spanEnd); e != nil {
@@ -113,18 +114,11 @@ func (fr *framer) more() error {
 			return err
 		}
 	}
-	err := fr.fill()
-	if fr.i < fr.n {
-		if err != nil {
-			if _, ok := isStop(err); ok {
-				return err
-			}
-			fr.file.Err = err // what was read before counts
-		}
-		return nil
-	}
-	if err != nil {
+	if err := fr.fill(); err != nil {
 		return err
+	}
+	if fr.i < fr.n {
+		return nil
 	}
 	return errEnd
 }
@@ -162,8 +156,8 @@ func (fr *framer) move() error {
 
 func (fr *framer) shipSpans(end int) error {
 	b := &Block{Kind: Values, Spans: fr.spans, Line: fr.line}
-	fr.spans = nil
-	return fr.ship(b, end, 0)
+	fr.spans, fr.spanEnd = nil, 0
+	return fr.ship(b, end)
 }
 
 // countLines brings line up to buf[to].
@@ -323,9 +317,7 @@ func (fr *framer) ahead() {
 			return
 		}
 	}
-	if err := fr.fill(); err != nil && fr.file.Err == nil {
-		fr.file.Err = err
-	}
+	_ = fr.fill() // a stop is met again by the next read
 }
 
 // key reads the member name at the cursor. Long names are cut; none matters.

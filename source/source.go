@@ -122,8 +122,8 @@ type pool struct {
 }
 
 // newPool makes n buffers; taking one more waits until one is given back.
-func newPool(n int) *pool {
-	p := &pool{free: make(chan []byte, n), size: BlockSize}
+func newPool(n, size int) *pool {
+	p := &pool{free: make(chan []byte, n), size: size}
 	for range n {
 		p.free <- nil
 	}
@@ -163,6 +163,8 @@ type Reader struct {
 	// Progress is told how many bytes on disk have been read. May be nil.
 	Progress func(delta int64)
 
+	blockSize int // smaller in tests, so that records span blocks
+
 	pool    *pool
 	ctx     context.Context
 	emit    func(*Block) error
@@ -180,7 +182,10 @@ func (r *Reader) Read(ctx context.Context, paths []string, emit func(*Block) err
 		r.Blocks = 6
 	}
 	r.Limits = r.Limits.withDefaults()
-	r.pool = newPool(r.Blocks)
+	if r.blockSize == 0 {
+		r.blockSize = BlockSize
+	}
+	r.pool = newPool(r.Blocks, r.blockSize)
 	r.ctx, r.emit = ctx, emit
 	for _, p := range paths {
 		if err := r.readPath(p); err != nil {
