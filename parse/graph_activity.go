@@ -289,24 +289,17 @@ func parseGraphURI(uri string) (q graphURI) {
 			seg = x
 		}
 		if name, rest, ok := strings.Cut(seg, "('"); ok && strings.HasSuffix(rest, "')") {
-			segs = append(segs, name, strings.TrimSuffix(rest, "')"))
-			continue
+			segs = append(segs, name)
+			seg = strings.TrimSuffix(rest, "')")
 		}
-		segs = append(segs, seg)
+		if seg != "" {
+			segs = append(segs, seg)
+		}
 	}
 	if len(segs) > 0 && (strings.EqualFold(segs[0], "beta") || len(segs[0]) > 1 && segs[0][0]|0x20 == 'v' && segs[0][1] >= '0' && segs[0][1] <= '9') {
 		segs = segs[1:]
 	}
-	var tpl strings.Builder
-	for _, seg := range segs {
-		tpl.WriteByte('/')
-		if isWord(seg) {
-			tpl.WriteString(strings.ToLower(seg))
-		} else {
-			tpl.WriteString("{id}")
-		}
-	}
-	q.template = tpl.String()
+	q.template = graphTemplate(segs)
 
 	i := 0
 	switch {
@@ -379,6 +372,33 @@ func parseGraphURI(uri string) (q graphURI) {
 		}
 	}
 	return q
+}
+
+// graphTemplate joins the segments of a path with ids as {id}, in lower case.
+func graphTemplate(segs []string) string {
+	var b strings.Builder
+	ids := false // the segment before is a collection of things with ids
+	for _, seg := range segs {
+		if seg == "" { // users('')
+			continue
+		}
+		word := strings.ToLower(seg)
+		b.WriteByte('/')
+		if ids && word[0] != '$' && word != "delta" || !isWord(seg) {
+			b.WriteString("{id}")
+			ids = false
+			continue
+		}
+		b.WriteString(word)
+		switch word {
+		case "users", "messages", "attachments", "childfolders", "groups", "chats", "teams", "channels", "sites", "drives", "items", "applications",
+			"serviceprincipals", "events", "contacts", "devices":
+			ids = true
+		default:
+			ids = false
+		}
+	}
+	return b.String()
 }
 
 // isWord reports whether a path segment is a name of the API, not an id.

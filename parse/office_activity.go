@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/valyala/fastjson"
+
+	"midwatch/event"
 )
 
 // OfficeActivity reads Sentinel's table OfficeActivity, a flattened copy of the
@@ -79,10 +81,24 @@ func (x OfficeActivity) Parse(r *Record, s *Sink) error {
 	for _, f := range twins {
 		f()
 	}
-	outer := r.Value
+	// Exports of a few columns leave the time out. The time at which the table
+	// took the record in is some minutes late, and better than none; the flag
+	// says that it is not the record's.
+	timeless := !seen["CreationTime"]
+	if timeless {
+		if v := get(r.Value, "Start_Time", "ElevationTime"); v != nil {
+			out.Set("CreationTime", v)
+		} else {
+			out.Set("CreationTime", a.NewString(""))
+		}
+	}
+	outer, first := r.Value, len(s.Batch.Events)
 	r.Value = out
 	err = UAL{}.Parse(r, s)
 	r.Value = outer
+	for i := first; timeless && i < len(s.Batch.Events); i++ {
+		s.Batch.Events[i].Flags |= event.FlagTimeMissing
+	}
 	return err
 }
 

@@ -76,6 +76,7 @@ func (x Okta) Parse(r *Record, s *Sink) error {
 	if has(r.Value, "eventType_s") {
 		o.flat = make(map[string]*fastjson.Value)
 		r.Value.GetObject().Visit(func(key []byte, v *fastjson.Value) {
+			key = bytes.TrimSuffix(key, []byte(" [UTC]"))
 			if i := bytes.LastIndexByte(key, '_'); i > 0 && len(key)-i == 2 {
 				key = key[:i]
 			}

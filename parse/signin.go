@@ -152,7 +152,11 @@ func (f *signInFields) visit(key []byte, v *fastjson.Value) {
 	case "ipaddressfromresourceprovider", "ipaddressseenbyresource":
 		set(&f.resourceIP, v)
 	case "location":
-		set(&f.location, v)
+		if v.Type() == fastjson.TypeObject { // the envelope repeats it as a country
+			set(&f.locationDetails, v)
+		} else {
+			set(&f.location, v)
+		}
 	case "locationdetails":
 		set(&f.locationDetails, v)
 	case "autonomoussystemnumber":
