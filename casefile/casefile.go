@@ -318,6 +318,7 @@ const (
 	AccountConsenter   = "consenter"   // granted or consented
 	AccountSuspected   = "suspected"   // acted in a finding; whether it was the actor is not shown
 	AccountOwner       = "mailbox_owner"
+	AccountGuessed     = "guessed" // the password was right; no use of the account in evidence
 	AccountSprayed     = "sprayed" // passwords were tried, none was right as far as the logs say
 )
 

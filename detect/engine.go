@@ -14,6 +14,12 @@ func prefixSQL() string {
 		ELSE regexp_replace(ip, '[.][0-9]+$', '') || '.0/24' END)`
 }
 
+// originSQL gives what one line of a household or one exit of a proxy network
+// is told apart by: the IPv4 address, or the /48 of IPv6.
+func originSQL() string {
+	return `(CASE WHEN ip LIKE '%:%' THEN ` + prefixSQL() + ` ELSE ip END)`
+}
+
 // domainSQL gives the domain of an address or user principal name.
 func domainSQL(col string) string {
 	return `regexp_replace(` + col + `, '^.*@', '')`

@@ -36,17 +36,20 @@ func (firstSeenMailboxApp) Card() Card {
 }
 
 // appReadsSQL is a common table expression: reads of mail by applications that
-// are not Microsoft's own mail clients and services.
+// are not Microsoft's own mail clients and services. Graph requests name a
+// mailbox by its owner's object id; people finds the owner.
 func appReadsSQL() string {
-	return `WITH reads AS (
+	return `WITH people AS (
+		SELECT actor_id AS object_id, max(actor) AS upn FROM events WHERE actor LIKE '%@%' AND actor_id IS NOT NULL AND actor_id <> '' GROUP BY actor_id
+	), reads AS (
 		SELECT id, coalesce(tenant, '') AS tenant, time, app_id, coalesce(app_name, '') AS app_name, coalesce(actor_kind, '') AS actor_kind, coalesce(actor, '') AS actor,
-			coalesce(nullif(mailbox, ''), mailbox_id, '') AS mailbox, coalesce(ip, '') AS ip, coalesce(ip_service, false) AS ip_service, coalesce(item_count, 0) AS item_count,
+			coalesce(p.upn, nullif(mailbox, ''), mailbox_id, '') AS mailbox, coalesce(ip, '') AS ip, coalesce(ip_service, false) AS ip_service, coalesce(item_count, 0) AS item_count,
 			coalesce(sp_id, '') AS sp_id, coalesce(token_id, '') AS token_id, coalesce(session_id, '') AS session_id
-		FROM events
+		FROM events LEFT JOIN people p ON p.object_id = mailbox
 		WHERE class IN ('mail_access', 'attachment_access') AND app_id IS NOT NULL AND app_id <> '' AND coalesce(actor_kind, '') <> 'service' AND time IS NOT NULL
 			AND coalesce(outcome, '') <> 'failure'
 			AND NOT (coalesce(ip_service, false) AND coalesce(actor_kind, '') <> 'app')
-			AND app_id NOT IN (` + quoted(mailClients()) + `)
+			AND app_id NOT IN (` + quoted(MailClients()) + `)
 	)`
 }
 

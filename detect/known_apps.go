@@ -1,13 +1,13 @@
 package detect
 
-// mailClients lists Microsoft's applications that read mail for its owner:
+// MailClients lists Microsoft's applications that read mail for its owner:
 // mail clients, background services that index it, and the APIs, which older
 // records name where they do not name the client. Applications of Microsoft
 // that anybody can point at mail (Graph Explorer, PowerShell, the command line)
 // are left out on purpose: intruders use them.
 // Source: application ids published by Microsoft, as collected in
 // merill/microsoft-info (MIT).
-func mailClients() []string {
+func MailClients() []string {
 	return []string{
 		"00000002-0000-0ff1-ce00-000000000000", // Office 365 Exchange Online
 		"00000003-0000-0000-c000-000000000000", // Microsoft Graph

@@ -39,8 +39,8 @@ func resultWords(verdict string) (codes []string) {
 // signInsSQL is a common table expression: the sign-ins and attempts of
 // people, each once. The unified audit log's UserLoggedIn and UserLoginFailed
 // repeat Entra's sign-ins under the same request id; Entra's record is kept.
-// Column pw holds what the result says about the password, net the network,
-// prefix the /24 or /48.
+// Column pw holds what the result says about the password, prefix the /24 or
+// /48, origin the IPv4 address or the /48.
 func signInsSQL() string {
 	match := func(verdict string) string {
 		l := quoted(resultWords(verdict))
@@ -50,7 +50,7 @@ func signInsSQL() string {
 	SELECT id, source, coalesce(tenant, '') AS tenant, time, CAST(time AS DATE) AS day, actor, ip, coalesce(asn, 0) AS asn,
 		coalesce(app_id, '') AS app_id, coalesce(app_name, '') AS app_name, coalesce(user_agent, '') AS user_agent, coalesce(client, '') AS client,
 		coalesce(country, '') AS country, coalesce(session_id, '') AS session_id, coalesce(token_id, '') AS token_id, coalesce(request_id, '') AS request_id,
-		` + prefixSQL() + ` AS prefix,
+		` + prefixSQL() + ` AS prefix, ` + originSQL() + ` AS origin,
 		CASE WHEN outcome = 'success' THEN 'accepted'
 			WHEN ` + match(passwordWrong) + ` THEN 'wrong'
 			WHEN ` + match(passwordRight) + ` THEN 'right'

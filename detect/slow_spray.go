@@ -23,9 +23,9 @@ type slowSpray struct{}
 // The limits of the first verdict.
 const (
 	sprayUsers       = 8   // accounts in the cluster
-	sprayNetworks    = 8   // networks in the cluster
+	sprayNetworks    = 8   // addresses in the cluster (of IPv6, the /48)
 	sprayPerUserDay  = 3.0 // attempts per account and day, at most
-	sprayUsersPerNet = 2.0 // accounts per network, at most: more is the loud kind
+	sprayUsersPerNet = 2.0 // accounts per address, at most: more is the loud kind
 	sprayTimesBefore = 3.0 // attempts a day, as a multiple of the rate before
 	sprayPerDay      = 3   // attempts that make a day one of the spray's
 	sprayGapDays     = 4   // days without such attempts that end it
@@ -49,21 +49,20 @@ func (slowSpray) Card() Card {
 	}
 }
 
-// orphansSQL leaves the wrong passwords that nothing explains, one for each
-// account, network and day: the account never signed in from that network, the
-// network is not one that three or more accounts sign in from, and the account
-// did not get in from there within half an hour.
+// orphansSQL leaves the failed guesses that nothing explains: the account had
+// not signed in from that network (/24, /48) and did not within half an hour,
+// and the address is not one that three or more accounts sign in from.
 // This is filter A of Javed and Paxson's and of Herley and Schechter's idea:
 // look at failures where benign ones are rare.
 func orphansSQL() string {
 	return signInsSQL() + `, familiar AS (
 		SELECT actor AS fam_actor, prefix AS fam_prefix, min(time) AS since FROM signins WHERE pw = 'accepted' GROUP BY actor, prefix
 	), shared AS (
-		SELECT prefix FROM signins WHERE pw = 'accepted' GROUP BY prefix HAVING count(DISTINCT actor) >= 3
+		SELECT origin FROM signins WHERE pw = 'accepted' GROUP BY origin HAVING count(DISTINCT actor) >= 3
 	), orphans AS (
 		SELECT s.* FROM signins s LEFT JOIN familiar f ON f.fam_actor = s.actor AND f.fam_prefix = s.prefix
-		WHERE s.pw IN ('wrong', 'locked') AND (f.since IS NULL OR f.since > s.time + INTERVAL 30 MINUTE)
-			AND s.prefix NOT IN (SELECT prefix FROM shared)
+		WHERE s.pw IN ('wrong', 'locked', 'no_user') AND (f.since IS NULL OR f.since > s.time + INTERVAL 30 MINUTE)
+			AND s.origin NOT IN (SELECT origin FROM shared)
 	)`
 }
 
@@ -119,7 +118,7 @@ func (slowSpray) cells(ctx context.Context, q store.Querier, byAgent bool) ([]*c
 	query := orphansSQL() + `, span AS (SELECT tenant, min(day) AS first_day FROM signins GROUP BY tenant),
 		good AS (SELECT tenant, app_id, ` + agent + ` AS agent, count(*) AS n FROM signins WHERE pw = 'accepted' GROUP BY tenant, app_id, agent),
 		big AS (SELECT tenant, app_id, ` + agent + ` AS agent FROM orphans GROUP BY tenant, app_id, agent
-			HAVING count(DISTINCT actor) >= ` + fmt.Sprint(sprayUsers) + ` AND count(DISTINCT prefix) >= ` + fmt.Sprint(sprayNetworks) + `),
+			HAVING count(DISTINCT actor) >= ` + fmt.Sprint(sprayUsers) + ` AND count(DISTINCT origin) >= ` + fmt.Sprint(sprayNetworks) + `),
 		daily AS (SELECT tenant, app_id, ` + agent + ` AS agent, day, count(*) AS attempts FROM orphans GROUP BY tenant, app_id, agent, day)
 	SELECT d.tenant, d.app_id, d.agent, d.day, d.attempts, s.first_day, coalesce(g.n, 0)
 	FROM daily d
@@ -214,14 +213,14 @@ func (c *cell) where() (string, []any) {
 func (d slowSpray) finding(ctx context.Context, q store.Querier, c *cell) (casefile.Finding, bool, error) {
 	f := casefile.Finding{Tenant: c.tenant, Severity: casefile.Medium}
 	where, args := c.where()
-	var attempts, users, networks, ips, userDays, once, days int64
+	var attempts, users, networks, nets24, userDays, once, days int64
 	var appName *string
 	var first, last time.Time
-	err := rows(ctx, q, orphansSQL()+`, mine AS (SELECT * FROM orphans WHERE `+where+`), per_net AS (SELECT prefix, count(*) AS n FROM mine GROUP BY prefix)
-		SELECT count(*), count(DISTINCT actor), count(DISTINCT prefix), count(DISTINCT ip), count(DISTINCT actor || ' ' || CAST(day AS VARCHAR)), count(DISTINCT day), min(time), max(time),
+	err := rows(ctx, q, orphansSQL()+`, mine AS (SELECT * FROM orphans WHERE `+where+`), per_net AS (SELECT origin, count(*) AS n FROM mine GROUP BY origin)
+		SELECT count(*), count(DISTINCT actor), count(DISTINCT origin), count(DISTINCT prefix), count(DISTINCT actor || ' ' || CAST(day AS VARCHAR)), count(DISTINCT day), min(time), max(time),
 			max(app_name), (SELECT count(*) FROM per_net WHERE n <= 2)
 		FROM mine`, args, func(scan scanner) error {
-		return scan(&attempts, &users, &networks, &ips, &userDays, &days, &first, &last, &appName, &once)
+		return scan(&attempts, &users, &networks, &nets24, &userDays, &days, &first, &last, &appName, &once)
 	})
 	if err != nil || users < sprayUsers || networks < sprayNetworks {
 		return f, false, err
@@ -251,19 +250,19 @@ func (d slowSpray) finding(ctx context.Context, q store.Querier, c *cell) (casef
 	f.Counts = append(f.Counts,
 		casefile.Count{Name: "accounts tried", Value: float64(users), Limit: limit(sprayUsers)},
 		casefile.Count{Name: "attempts", Value: float64(attempts)},
-		casefile.Count{Name: "networks", Value: float64(networks), Limit: limit(sprayNetworks)},
-		casefile.Count{Name: "addresses", Value: float64(ips)},
-		casefile.Count{Name: "networks used at most twice", Value: float64(once)},
+		casefile.Count{Name: "addresses", Value: float64(networks), Limit: limit(sprayNetworks)},
+		casefile.Count{Name: "networks (/24, /48)", Value: float64(nets24)},
+		casefile.Count{Name: "addresses used at most twice", Value: float64(once)},
 		casefile.Count{Name: "attempts per account and day", Value: round2(perUserDay), Limit: limit(sprayPerUserDay)},
-		casefile.Count{Name: "accounts per network", Value: round2(perNet), Limit: limit(sprayUsersPerNet)},
+		casefile.Count{Name: "accounts per address", Value: round2(perNet), Limit: limit(sprayUsersPerNet)},
 		casefile.Count{Name: "days", Value: float64(days)},
 		casefile.Count{Name: "such attempts a day", Value: round2(float64(attempts) / (c.to.Sub(c.from).Hours()/24 + 1)), Limit: limit(round2(sprayTimesBefore * c.perDayBefore))},
 		casefile.Count{Name: "days before, for comparison", Value: float64(c.daysBefore)},
 		casefile.Count{Name: "sign-ins with the same traits", Value: float64(c.successes)},
 		casefile.Count{Name: "passwords that turned out right", Value: float64(len(conv))},
 	)
-	f.Title = fmt.Sprintf("Slow spray against %d accounts from %d networks", users, networks)
-	f.Why = fmt.Sprintf("%d wrong passwords for %d accounts from %d networks on %s, %.1f per account and day, none from a network in which the account or three others sign in. All came through application %s",
+	f.Title = fmt.Sprintf("Slow spray against %d accounts from %d addresses", users, networks)
+	f.Why = fmt.Sprintf("%d failed guesses at %d accounts from %d addresses on %s, %.1f per account and day, none from a network in which the account signs in or an address that three others sign in from. All came through application %s",
 		attempts, users, networks, plural(days, "day", "days"), perUserDay, firstOf(app, "(not recorded)"))
 	if c.byAgent {
 		f.Why += fmt.Sprintf(" with user agent %q", firstOf(c.agent, "(none)"))
@@ -288,8 +287,8 @@ func (d slowSpray) finding(ctx context.Context, q store.Querier, c *cell) (casef
 // usersPerNetwork is the mean number of accounts that one network tried.
 func (slowSpray) usersPerNetwork(ctx context.Context, q store.Querier, where string, args []any) (float64, error) {
 	var pairs, nets int64
-	err := rows(ctx, q, orphansSQL()+`, pairs AS (SELECT DISTINCT prefix, actor FROM orphans WHERE `+where+`)
-		SELECT count(*), count(DISTINCT prefix) FROM pairs`, args, func(scan scanner) error { return scan(&pairs, &nets) })
+	err := rows(ctx, q, orphansSQL()+`, pairs AS (SELECT DISTINCT origin, actor FROM orphans WHERE `+where+`)
+		SELECT count(*), count(DISTINCT origin) FROM pairs`, args, func(scan scanner) error { return scan(&pairs, &nets) })
 	if err != nil || nets == 0 {
 		return 0, err
 	}
@@ -318,7 +317,7 @@ func (slowSpray) members(ctx context.Context, q store.Querier, c *cell, f *casef
 	if err := collect("actor", casefile.Account, casefile.RoleVictim, &users); err != nil {
 		return err
 	}
-	if err := collect("prefix", "", "", &nets); err != nil {
+	if err := collect("origin", "", "", &nets); err != nil {
 		return err
 	}
 	var ignored []time.Time
@@ -351,7 +350,7 @@ func (slowSpray) conversions(ctx context.Context, q store.Querier, c *cell, f *c
 		LEFT JOIN (SELECT actor, prefix, min(time) AS since FROM signins WHERE pw = 'accepted' GROUP BY actor, prefix) f ON f.actor = s.actor AND f.prefix = s.prefix
 	WHERE s.pw IN ('accepted', 'right') AND s.time > t.tried_at AND s.time < t.last_try + INTERVAL 14 DAY
 		AND (f.since IS NULL OR f.since > t.tried_at)
-		AND s.prefix NOT IN (SELECT prefix FROM shared)
+		AND s.origin NOT IN (SELECT origin FROM shared)
 		AND (` + trait + `)
 	ORDER BY s.time, s.id`
 	type hit struct {

@@ -86,7 +86,9 @@ func youngFinding(made *record, acts []*record) casefile.Finding {
 		f.Entities = append(f.Entities, r.targetEntities(casefile.RoleTarget)...)
 		f.Entities = append(f.Entities, r.actorEntities()...)
 		perms = append(perms, strings.Fields(r.Permissions)...)
-		apps = append(apps, r.what())
+		if event.Class(r.Class) != event.ClassDelegatedGrant { // its record names the application by id only
+			apps = append(apps, r.what())
+		}
 	}
 	f.Events = capIDs(f.Events)
 	f.Counts = []casefile.Count{

@@ -1,0 +1,517 @@
+package investigate
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"midwatch/casefile"
+	"midwatch/event"
+	"midwatch/store"
+)
+
+// maxRounds bounds the growth of a campaign: each round follows one step of
+// "what did this make, and what was that used for".
+const maxRounds = 6
+
+// grower grows what an actor acted as, from the findings of one campaign.
+//
+// The rule is to take as little as the evidence forces: an account that was
+// guessed still belongs to its owner, so only what came from the actor's
+// addresses and sessions counts; an account that the actor made is the actor's
+// altogether. The same holds for applications that were there before and that
+// were not.
+type grower struct {
+	w        *world
+	q        store.Querier
+	contexts map[string]*grown
+	order    []string
+	learned  map[string]*casefile.CredentialRef
+}
+
+// grown is a context with what is needed to find its records.
+type grown struct {
+	casefile.Context
+	accounts []string
+	apps     []string // all ids of the application
+	ips      []string // empty: from anywhere
+	tokens   []string
+	sessions []string
+	events   []string
+	root     string // of the application
+	whole    bool   // whatever it did since is the actor's
+	newMail  bool   // whatever mail it read since is: it never read any before
+}
+
+func newGrower(w *world, q store.Querier) *grower {
+	return &grower{w: w, q: q, contexts: map[string]*grown{}, learned: map[string]*casefile.CredentialRef{}}
+}
+
+// grow runs to a fixpoint.
+func (g *grower) grow(ctx context.Context, fs []casefile.Finding) error {
+	for i := range fs {
+		if err := g.seed(ctx, &fs[i]); err != nil {
+			return err
+		}
+	}
+	for range maxRounds {
+		n := g.size()
+		if err := g.useKeys(ctx); err != nil {
+			return err
+		}
+		if err := g.useAccounts(ctx); err != nil {
+			return err
+		}
+		if err := g.followChanges(ctx); err != nil {
+			return err
+		}
+		if g.size() == n {
+			break
+		}
+	}
+	for _, k := range g.order {
+		g.contexts[k].finish()
+	}
+	return nil
+}
+
+// size is how much is known; it only grows.
+func (g *grower) size() (n int) {
+	for _, c := range g.contexts {
+		n += 1 + len(c.ips) + len(c.tokens) + len(c.sessions)
+		if c.whole {
+			n++
+		}
+	}
+	return n
+}
+
+// add adds a context, or returns the one that is there. The earlier start wins.
+func (g *grower) add(kind, id string, since time.Time, from, why string) *grown {
+	key := kind + " " + id
+	c := g.contexts[key]
+	if c == nil {
+		c = &grown{Context: casefile.Context{ID: casefile.ID("x", kind, id), Kind: kind, Since: casefile.TimeOf(since), From: from, Why: why}}
+		g.contexts[key] = c
+		g.order = append(g.order, key)
+	}
+	if since.Before(c.Since.Time) {
+		c.Since, c.Why, c.From = casefile.TimeOf(since), why, from
+	}
+	return c
+}
+
+func (c *grown) addIPs(ips ...string)      { c.ips = addTo(c.ips, ips) }
+func (c *grown) addTokens(ids ...string)   { c.tokens = addTo(c.tokens, ids) }
+func (c *grown) addSessions(ids ...string) { c.sessions = addTo(c.sessions, ids) }
+
+func addTo(list, more []string) []string {
+	for _, x := range more {
+		if x != "" && !slices.Contains(list, x) {
+			list = append(list, x)
+		}
+	}
+	return list
+}
+
+func (c *grown) finish() {
+	slices.Sort(c.ips)
+	slices.Sort(c.tokens)
+	slices.Sort(c.sessions)
+	add := func(kind casefile.EntityKind, ids []string) {
+		for _, id := range ids {
+			c.Keys = append(c.Keys, casefile.Entity{Kind: kind, ID: id})
+		}
+	}
+	add(casefile.Account, c.accounts)
+	add(casefile.App, c.apps)
+	if !c.whole {
+		add(casefile.IP, c.ips)
+		add(casefile.Token, c.tokens)
+	}
+	add(casefile.Session, c.sessions)
+}
+
+// seed takes from a finding what the actor acted as.
+func (g *grower) seed(ctx context.Context, f *casefile.Finding) error {
+	switch f.Detector {
+	case "slow_spray", "failures_one_ip":
+		ips := entities(f, casefile.IP, casefile.RoleUsed)
+		if f.Detector == "failures_one_ip" {
+			ips = entities(f, casefile.IP, casefile.RoleSource)
+		}
+		for _, upn := range entities(f, casefile.Account, casefile.RoleConverted) {
+			if len(ips) > 0 {
+				c := g.account(upn, f.First.Time, f.ID, "its password was guessed: what it does from the addresses of the guessing is the actor's")
+				c.addIPs(ips...)
+			}
+		}
+	case "young_consenter":
+		for _, upn := range entities(f, casefile.Account, casefile.RoleTarget) {
+			g.wholeAccount(upn, f.First.Time, f.ID, "it was created shortly before it consented")
+		}
+	case "session_second_network":
+		for _, s := range entities(f, casefile.Session, casefile.RoleTarget) {
+			c := g.add("session", s, f.Detected.Time, f.ID, "the session was used from a second network: what comes from there is the actor's")
+			c.addSessions(s)
+			c.addIPs(entities(f, casefile.IP, casefile.RoleSource)...)
+		}
+	case "app_credential_added":
+		for _, k := range entities(f, casefile.Credential, casefile.RoleTarget) {
+			if err := g.key(ctx, k, f.First.Time, f.ID); err != nil {
+				return err
+			}
+		}
+	case "app_only_mail_grant", "first_seen_mailbox_app", "mail_consent":
+		role := casefile.RoleTarget
+		if f.Detector == "first_seen_mailbox_app" {
+			role = casefile.RoleActor
+		}
+		if f.Severity.Rank() < casefile.Medium.Rank() {
+			return nil
+		}
+		for _, kind := range []casefile.EntityKind{casefile.App, casefile.ServicePrincipal, casefile.AppObject} {
+			for _, id := range entities(f, kind, role) {
+				if err := g.app(ctx, id, f.First.Time, f.ID, strings.ToLower(f.Title[:1])+f.Title[1:]); err != nil {
+					return err
+				}
+			}
+		}
+	case "inbox_rule_hides_or_forwards", "external_forwarding":
+		for _, upn := range entities(f, casefile.Account, casefile.RoleActor) {
+			var rare []string
+			for _, ip := range entities(f, casefile.IP, casefile.RoleSource) {
+				if g.w.rareIP(ip) {
+					rare = append(rare, ip)
+				}
+			}
+			if ss := entities(f, casefile.Session, casefile.RoleUsed); len(ss) > 0 {
+				c := g.add("session", ss[0], f.First.Time, f.ID, "the rule was made in this session")
+				c.addSessions(ss...)
+			}
+			if len(rare) > 0 {
+				c := g.account(upn, f.First.Time, f.ID, "the rule was made from an address that is rare here")
+				c.addIPs(rare...)
+			}
+		}
+	}
+	return nil
+}
+
+// entities lists the ids of a finding's entities of a kind and role.
+func entities(f *casefile.Finding, kind casefile.EntityKind, role string) (out []string) {
+	for _, e := range f.Entities {
+		if e.Kind == kind && e.Role == role {
+			out = append(out, e.ID)
+		}
+	}
+	return out
+}
+
+// account is a context of an account that still has an owner.
+func (g *grower) account(upn string, since time.Time, from, why string) *grown {
+	if c := g.contexts["account "+upn]; c != nil {
+		return c
+	}
+	c := g.add("account_from_ip", upn, since, from, why)
+	c.accounts = addTo(c.accounts, []string{upn})
+	return c
+}
+
+// wholeAccount is a context of an account that is the actor's altogether.
+func (g *grower) wholeAccount(upn string, since time.Time, from, why string) {
+	c := g.add("account", upn, since, from, why)
+	c.accounts = addTo(c.accounts, []string{upn})
+	c.whole = true
+}
+
+// key is a context of a credential: the actor holds it from since on.
+func (g *grower) key(ctx context.Context, key string, since time.Time, from string) error {
+	if g.learned[key] == nil {
+		ref := &casefile.CredentialRef{KeyID: key, Added: casefile.TimeOf(since), Why: "added by the actor"}
+		for _, c := range g.w.changes {
+			if c.class == string(event.ClassCredentialAdd) && slices.Contains(strings.Fields(c.keyID), key) {
+				ref.Events = append(ref.Events, c.id)
+				if ref.AddedBy == "" || strings.Contains(c.actor, "@") {
+					ref.AddedBy = c.actor
+				}
+				root := g.w.ids.root(first(c.targetApp, c.targetID))
+				ref.App = g.appID(root)
+				if err := g.app(ctx, root, since, from, "a credential was added to it"); err != nil {
+					return err
+				}
+			}
+		}
+		g.learned[key] = ref
+	}
+	return nil
+}
+
+// app is a context of an application. It is whole when the application did
+// nothing before, and otherwise limited to what the actor's credentials did.
+func (g *grower) app(ctx context.Context, id string, since time.Time, from, why string) error {
+	root := g.w.ids.root(id)
+	if sharedApps()[root] || slices.ContainsFunc(g.w.ids.members(root), func(id string) bool { return sharedApps()[id] }) {
+		return nil
+	}
+	old := g.contexts["app "+root]
+	c := g.add("app", root, since, from, why)
+	c.root = root
+	c.apps = g.w.ids.members(root)
+	if old != nil && !since.Before(old.Since.Time) {
+		return nil
+	}
+	active, read, err := g.before(ctx, c.apps, c.Since.Time)
+	if err != nil {
+		return err
+	}
+	c.whole, c.newMail = !active, !read
+	switch {
+	case read:
+		c.Limit = "it read mail before, so only what came with the actor's credentials, tokens and addresses is taken"
+	case active:
+		c.Limit = "it signed in before but never read mail, so all mail that it read since is taken"
+	}
+	return nil
+}
+
+// before reports whether an application signed in, and read mail, before.
+func (g *grower) before(ctx context.Context, apps []string, since time.Time) (active, read bool, err error) {
+	var n, m int64
+	err = rows(ctx, g.q, `SELECT count(*), count(CASE WHEN class <> 'sign_in' THEN 1 END) FROM events
+		WHERE class IN ('sign_in', 'mail_access', 'attachment_access', 'graph_request') AND actor_kind IN ('app', 'managed')
+		AND (app_id IN (`+quoted(apps)+`) OR sp_id IN (`+quoted(apps)+`)) AND time < ?`, []any{since}, func(scan scanner) error { return scan(&n, &m) })
+	return n > 0, m > 0, err
+}
+
+// useKeys follows the actor's credentials to the sign-ins made with them.
+func (g *grower) useKeys(ctx context.Context) error {
+	for _, key := range sortedKeys(g.learned) {
+		ref := g.learned[key]
+		if ref.Uses > 0 {
+			continue
+		}
+		err := rows(ctx, g.q, `SELECT CAST(id AS VARCHAR), coalesce(app_id, sp_id, ''), coalesce(ip, ''), coalesce(token_id, ''), coalesce(request_id, ''), time FROM events
+			WHERE class = 'sign_in' AND key_id = ? AND time >= ? AND coalesce(outcome, '') <> 'failure' ORDER BY time, id`, []any{key, ref.Added.Time}, func(scan scanner) error {
+			var id, app, ip, token, request string
+			var at time.Time
+			if err := scan(&id, &app, &ip, &token, &request, &at); err != nil {
+				return err
+			}
+			ref.Uses++
+			ref.FirstUsed = casefile.Earlier(ref.FirstUsed, casefile.TimeOf(at))
+			if len(ref.Events) < 20 {
+				ref.Events = append(ref.Events, id)
+			}
+			c := g.contexts["app "+g.w.ids.root(app)]
+			if c == nil {
+				return nil
+			}
+			c.addIPs(ip)
+			c.addTokens(token, request)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// useAccounts follows the accounts' sign-ins to sessions.
+func (g *grower) useAccounts(ctx context.Context) error {
+	for _, k := range slices.Clone(g.order) {
+		c := g.contexts[k]
+		if c.Kind != "account_from_ip" || len(c.ips) == 0 {
+			continue
+		}
+		err := rows(ctx, g.q, `SELECT coalesce(session_id, ''), coalesce(token_id, ''), coalesce(request_id, '') FROM events
+			WHERE class = 'sign_in' AND actor = ? AND ip IN (`+quoted(c.ips)+`) AND time >= ? AND outcome = 'success' ORDER BY time, id`, []any{c.accounts[0], c.Since.Time}, func(scan scanner) error {
+			var session, token, request string
+			if err := scan(&session, &token, &request); err != nil {
+				return err
+			}
+			c.addSessions(session)
+			c.addTokens(token, request)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if len(c.sessions) == 0 {
+			continue
+		}
+		// A session that began at the actor's address is the actor's wherever
+		// it goes, and so are the addresses that nobody else uses.
+		var more []string
+		err = rows(ctx, g.q, `SELECT DISTINCT ip FROM events WHERE session_id IN (`+quoted(c.sessions)+`) AND ip IS NOT NULL AND ip <> '' AND coalesce(ip_service, false) = false AND time >= ? ORDER BY 1`, []any{c.Since.Time}, func(scan scanner) error {
+			var ip string
+			err := scan(&ip)
+			more = append(more, ip)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if err := g.w.readIPs(ctx, g.q, more); err != nil {
+			return err
+		}
+		for _, ip := range more {
+			if g.w.rareIP(ip) {
+				c.addIPs(ip)
+			}
+		}
+	}
+	return nil
+}
+
+// followChanges takes what the actor made or gave: accounts, applications,
+// credentials, permissions.
+func (g *grower) followChanges(ctx context.Context) error {
+	for i := range g.w.changes {
+		c := &g.w.changes[i]
+		by := g.actorOf(c)
+		if by == nil {
+			continue
+		}
+		by.events = addTo(by.events, []string{c.id})
+		why := fmt.Sprintf("%s by %s", c.operation, first(c.appName, c.actor))
+		switch event.Class(c.class) {
+		case event.ClassUserCreate:
+			if strings.Contains(c.target, "@") {
+				g.wholeAccount(strings.ToLower(c.target), c.time, by.ID, "created by the actor ("+why+")")
+			}
+		case event.ClassCredentialAdd:
+			for k := range strings.FieldsSeq(c.keyID) {
+				if err := g.key(ctx, k, c.time, by.ID); err != nil {
+					return err
+				}
+			}
+		case event.ClassAppCreate, event.ClassSPCreate, event.ClassAppRoleGrant, event.ClassConsent, event.ClassDelegatedGrant:
+			id := first(c.targetApp, c.targetID)
+			if id == "" || c.targetKind != "service_principal" && c.targetKind != "application" {
+				continue
+			}
+			if err := g.app(ctx, id, c.time, by.ID, why); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// actorOf finds the context in which a directory change was made.
+func (g *grower) actorOf(c *change) *grown {
+	for _, k := range g.order {
+		x := g.contexts[k]
+		if c.time.Before(x.Since.Time) {
+			continue
+		}
+		switch x.Kind {
+		case "account":
+			if slices.Contains(x.accounts, c.actor) {
+				return x
+			}
+		case "account_from_ip":
+			if slices.Contains(x.accounts, c.actor) && (slices.Contains(x.ips, c.ip) || c.session != "" && slices.Contains(x.sessions, c.session) || c.token != "" && slices.Contains(x.tokens, c.token)) {
+				return x
+			}
+			// The audit log's copy of a change has no address. Within a day of
+			// the account being used from the actor's it is taken as well.
+			if slices.Contains(x.accounts, c.actor) && c.ip == "" && c.time.Sub(x.Since.Time) < 24*time.Hour {
+				return x
+			}
+		case "session":
+			if c.session != "" && slices.Contains(x.sessions, c.session) && (len(x.ips) == 0 || slices.Contains(x.ips, c.ip)) {
+				return x
+			}
+		case "app":
+			if !slices.Contains(x.apps, c.appID) && !slices.Contains(x.apps, c.spID) && !slices.Contains(x.apps, c.actorID) {
+				continue
+			}
+			if x.whole || slices.Contains(x.ips, c.ip) || slices.Contains(x.tokens, c.token) {
+				return x
+			}
+		}
+	}
+	return nil
+}
+
+// appID picks an application's id among those that mean it.
+func (g *grower) appID(root string) string {
+	ms := g.w.ids.members(root)
+	for _, m := range ms {
+		if g.w.ids.apps[m] {
+			return m
+		}
+	}
+	return ms[0]
+}
+
+// where gives the condition for a context's records, and its arguments.
+// Of an application that never read mail before, all mail is taken.
+func (c *grown) where(mail bool) (string, []any) {
+	var any_ []string
+	ips := ""
+	if len(c.ips) > 0 {
+		ips = ` AND ip IN (` + quoted(c.ips) + `)`
+	}
+	switch c.Kind {
+	case "account":
+		any_ = append(any_, `actor IN (`+quoted(c.accounts)+`)`)
+	case "account_from_ip":
+		any_ = append(any_, `(actor IN (`+quoted(c.accounts)+`)`+ips+`)`)
+		if len(c.sessions) > 0 {
+			any_ = append(any_, `session_id IN (`+quoted(c.sessions)+`)`)
+		}
+		if len(c.tokens) > 0 {
+			any_ = append(any_, `token_id IN (`+quoted(c.tokens)+`)`)
+		}
+	case "session":
+		any_ = append(any_, `(session_id IN (`+quoted(c.sessions)+`)`+ips+`)`)
+	case "app":
+		mine := `(app_id IN (` + quoted(c.apps) + `) OR sp_id IN (` + quoted(c.apps) + `))`
+		switch {
+		case c.whole, mail && c.newMail:
+			any_ = append(any_, mine)
+		default:
+			if len(c.ips) > 0 {
+				any_ = append(any_, `(`+mine+ips+`)`)
+			}
+			if len(c.tokens) > 0 {
+				any_ = append(any_, `(`+mine+` AND token_id IN (`+quoted(c.tokens)+`))`)
+			}
+		}
+	}
+	if len(any_) == 0 {
+		return "", nil
+	}
+	w := `(` + strings.Join(any_, ` OR `) + `) AND time >= ? AND coalesce(actor_kind, '') <> 'service' AND NOT (coalesce(ip_service, false) AND coalesce(actor_kind, '') <> 'app')`
+	return w, []any{c.Since.Time}
+}
+
+// activity is how much a context did.
+type activity struct {
+	n           int64
+	first, last time.Time
+}
+
+// activity counts a context's records.
+func (g *grower) activity(ctx context.Context, c *grown) (a activity, err error) {
+	w, args := c.where(false)
+	if w == "" {
+		return a, nil
+	}
+	err = rows(ctx, g.q, `SELECT count(*), min(time), max(time) FROM events WHERE `+w, args, func(scan scanner) error {
+		var x, y sql.NullTime
+		if err := scan(&a.n, &x, &y); err != nil {
+			return err
+		}
+		a.first, a.last = x.Time.UTC(), y.Time.UTC()
+		return nil
+	})
+	return a, err
+}

@@ -1,0 +1,362 @@
+// Package investigate turns findings into campaigns: it joins what one actor
+// did, follows what the actor acted as, and says which mailboxes and messages
+// that reached, since when, and what the evidence cannot say.
+//
+// Everything is recomputed from the store, in an order that does not depend on
+// how records arrived, so that the same evidence gives the same case.
+package investigate
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"midwatch/casefile"
+	"midwatch/event"
+	"midwatch/store"
+)
+
+// Options are what the store does not hold. The zero value is valid.
+type Options struct {
+	Sources     []casefile.Source
+	Assessed    []casefile.Assessed
+	NotAssessed []casefile.NotAssessed
+	// DirectoryMailboxes is the number of users of the organization, from its
+	// directory: the better denominator for shares. 0 when it is not known.
+	DirectoryMailboxes int64
+	// MaxCampaigns bounds how many campaigns are grown, the most severe
+	// first; default 100. The findings of the others stay findings.
+	MaxCampaigns int
+}
+
+// Investigate makes the case. findings is not changed.
+func Investigate(ctx context.Context, q store.Querier, findings []casefile.Finding, opts Options) (*casefile.Case, error) {
+	if opts.MaxCampaigns == 0 {
+		opts.MaxCampaigns = 100
+	}
+	w, err := newWorld(ctx, q)
+	if err != nil {
+		return nil, fmt.Errorf("read evidence: %w", err)
+	}
+	c := &casefile.Case{
+		Schema: casefile.Schema, Sources: opts.Sources, Assessed: opts.Assessed, NotAssessed: opts.NotAssessed,
+		Findings: w.withTenants(slices.Clone(findings)),
+	}
+	casefile.SortFindings(c.Findings)
+	if c.Case, err = w.summary(ctx, q, opts.Sources); err != nil {
+		return nil, err
+	}
+	if c.Coverage, err = w.coverage(ctx, q, opts.Sources); err != nil {
+		return nil, err
+	}
+	if err := w.readIPs(ctx, q, addresses(c.Findings)); err != nil {
+		return nil, fmt.Errorf("use of addresses: %w", err)
+	}
+	var comps []component
+	for _, x := range w.join(c.Findings) {
+		if x.isCampaign() {
+			comps = append(comps, x)
+		}
+	}
+	slices.SortStableFunc(comps, func(a, b component) int { return b.severity().Rank() - a.severity().Rank() })
+	for i := range comps {
+		if i == opts.MaxCampaigns {
+			break
+		}
+		camp, err := w.campaign(ctx, q, &comps[i], c, opts)
+		if err != nil {
+			return nil, fmt.Errorf("campaign: %w", err)
+		}
+		c.Campaigns = append(c.Campaigns, *camp)
+	}
+	sortCampaigns(c.Campaigns)
+	c.Verdict = caseVerdict(c)
+	if c.Evidence, err = evidence(ctx, q, cited(c)); err != nil {
+		return nil, fmt.Errorf("evidence: %w", err)
+	}
+	return c, nil
+}
+
+// withTenants names the tenant of findings whose records do not, from the
+// domain of their accounts.
+func (w *world) withTenants(fs []casefile.Finding) []casefile.Finding {
+	for i := range fs {
+		f := &fs[i]
+		if f.Tenant != "" {
+			continue
+		}
+		for _, e := range f.Entities {
+			_, domain, ok := strings.Cut(e.ID, "@")
+			if ok && (e.Kind == casefile.Account || e.Kind == casefile.Mailbox) && w.tenantOf[domain] != "" {
+				f.Tenant = w.tenantOf[domain]
+				break
+			}
+		}
+	}
+	return fs
+}
+
+func addresses(fs []casefile.Finding) []string {
+	m := map[string]bool{}
+	for _, f := range fs {
+		for _, e := range f.Entities {
+			if e.Kind == casefile.IP {
+				m[e.ID] = true
+			}
+		}
+	}
+	return sortedKeys(m)
+}
+
+func (w *world) summary(ctx context.Context, q store.Querier, sources []casefile.Source) (s casefile.Summary, err error) {
+	s.Tenants, s.First, s.Last = w.tenants, casefile.TimeOf(w.from), casefile.TimeOf(w.to)
+	for _, t := range w.tenants {
+		s.Events += t.Events
+	}
+	var hashes []string
+	for _, x := range sources {
+		hashes = append(hashes, x.SHA256)
+	}
+	if len(hashes) == 0 {
+		hashes = append(hashes, s.First.String(), s.Last.String(), fmt.Sprint(s.Events))
+	}
+	slices.Sort(hashes)
+	s.ID = casefile.ID("case", hashes...)
+	return s, nil
+}
+
+func (c *component) severity() (s casefile.Severity) {
+	for _, f := range c.findings {
+		if f.Severity.Rank() > s.Rank() {
+			s = f.Severity
+		}
+	}
+	return s
+}
+
+func sortCampaigns(cs []casefile.Campaign) {
+	slices.SortStableFunc(cs, func(a, b casefile.Campaign) int {
+		if x, y := standingRank(a.Standing), standingRank(b.Standing); x != y {
+			return y - x
+		}
+		if x, y := a.Severity.Rank(), b.Severity.Rank(); x != y {
+			return y - x
+		}
+		if x, y := a.Reach.Mailboxes, b.Reach.Mailboxes; x.Confirmed != y.Confirmed {
+			return int(y.Confirmed - x.Confirmed)
+		}
+		if c := a.Start.Compare(b.Start.Time); c != 0 {
+			return c
+		}
+		return strings.Compare(a.ID, b.ID)
+	})
+}
+
+// The standings of a campaign.
+const (
+	established = "established"
+	suspected   = "suspected"
+)
+
+func standingRank(s string) int {
+	if s == established {
+		return 1
+	}
+	return 0
+}
+
+// campaign grows one component.
+func (w *world) campaign(ctx context.Context, q store.Querier, comp *component, c *casefile.Case, opts Options) (*casefile.Campaign, error) {
+	camp := &casefile.Campaign{ID: comp.id(), Severity: comp.severity(), Joins: comp.joins}
+	tenants := map[string]bool{}
+	for _, f := range comp.findings {
+		camp.Findings = append(camp.Findings, f.ID)
+		camp.Techniques = append(camp.Techniques, f.Techniques...)
+		camp.FirstDetected = casefile.Earlier(camp.FirstDetected, f.Detected)
+		camp.End = casefile.Later(camp.End, f.Last)
+		tenants[f.Tenant] = true
+	}
+	camp.Techniques = casefile.Unique(camp.Techniques)
+
+	g := newGrower(w, q)
+	if err := g.grow(ctx, comp.findings); err != nil {
+		return nil, err
+	}
+	r := newReach(w)
+	acts := map[string]activity{}
+	for _, k := range g.order {
+		x := g.contexts[k]
+		if err := r.read(ctx, q, x); err != nil {
+			return nil, err
+		}
+		a, err := g.activity(ctx, x)
+		if err != nil {
+			return nil, err
+		}
+		acts[k] = a
+		camp.Contexts = append(camp.Contexts, x.Context)
+		if a.n > 0 {
+			camp.End = casefile.Later(camp.End, casefile.TimeOf(a.last))
+		}
+	}
+	var err error
+	if camp.Mailboxes, err = r.finish(ctx, q); err != nil {
+		return nil, err
+	}
+	addForwarded(camp, comp.findings)
+	for _, m := range camp.Mailboxes {
+		tenants[m.Tenant] = true
+		camp.End = casefile.Later(camp.End, m.Last)
+	}
+	delete(tenants, "")
+	camp.Tenants = sortedKeys(tenants)
+	camp.Reach = sum(camp.Mailboxes)
+
+	b := &builder{w: w, q: q, g: g, comp: comp, camp: camp, c: c, acts: acts}
+	if err := b.start(); err != nil {
+		return nil, err
+	}
+	b.standing()
+	b.accounts()
+	b.apps()
+	b.credentials()
+	if err := b.addresses(ctx); err != nil {
+		return nil, err
+	}
+	if err := b.share(ctx, opts); err != nil {
+		return nil, err
+	}
+	if err := b.cannotClear(ctx); err != nil {
+		return nil, err
+	}
+	if err := b.timeline(ctx); err != nil {
+		return nil, err
+	}
+	camp.Title = b.title()
+	camp.Verdict = b.verdict()
+	return camp, nil
+}
+
+// addForwarded adds mailboxes whose mail a rule sends outside: which messages
+// matched it is not in the log.
+func addForwarded(camp *casefile.Campaign, fs []casefile.Finding) {
+	for _, f := range fs {
+		if f.Detector != "inbox_rule_hides_or_forwards" && f.Detector != "external_forwarding" {
+			continue
+		}
+		if len(entities(&f, casefile.Address, casefile.RoleTarget)) == 0 {
+			continue
+		}
+		for _, m := range entities(&f, casefile.Mailbox, casefile.RoleTarget) {
+			if !strings.Contains(m, "@") {
+				continue
+			}
+			w := casefile.Window{From: f.First, Certainty: casefile.Probable, Events: f.Events, Why: "a rule sends its mail outside from then on; which messages matched is not in this log"}
+			i := slices.IndexFunc(camp.Mailboxes, func(x casefile.MailboxRef) bool { return x.UPN == m })
+			if i < 0 {
+				camp.Mailboxes = append(camp.Mailboxes, casefile.MailboxRef{UPN: m, Tenant: f.Tenant, Certainty: casefile.Probable, First: f.First, Last: f.Last, Events: f.Events, EventCount: int64(len(f.Events)), Why: w.Why})
+				i = len(camp.Mailboxes) - 1
+				camp.Mailboxes[i].Counts.Mailboxes.Probable = 1
+			} else {
+				camp.Mailboxes[i].Why += "; " + w.Why
+			}
+			camp.Mailboxes[i].Windows = append(camp.Mailboxes[i].Windows, w)
+			camp.Mailboxes[i].Counts.Windows++
+		}
+	}
+	slices.SortStableFunc(camp.Mailboxes, func(a, b casefile.MailboxRef) int {
+		if d := b.Certainty.Rank() - a.Certainty.Rank(); d != 0 {
+			return d
+		}
+		return strings.Compare(a.UPN, b.UPN)
+	})
+}
+
+// cited lists every event id that a case names.
+func cited(c *casefile.Case) []string {
+	m := map[string]bool{}
+	add := func(ids []string) {
+		for _, id := range ids {
+			m[id] = true
+		}
+	}
+	for _, s := range c.Verdict {
+		add(s.Events)
+	}
+	for _, f := range c.Findings {
+		add(f.Events)
+	}
+	for _, p := range c.Campaigns {
+		for _, s := range p.Verdict {
+			add(s.Events)
+		}
+		for _, a := range p.Accounts {
+			add(a.Events)
+		}
+		for _, a := range p.Apps {
+			add(a.Events)
+		}
+		for _, a := range p.Credentials {
+			add(a.Events)
+		}
+		for _, a := range p.CannotClear {
+			add(a.Events)
+		}
+		for _, t := range p.Timeline {
+			add(t.Events)
+		}
+		for _, b := range p.Mailboxes {
+			add(b.Events)
+			for _, x := range b.Messages {
+				add(x.Events)
+			}
+			for _, x := range b.WholeFolders {
+				add(x.Events)
+			}
+			for _, x := range b.AttachmentItems {
+				add(x.Events)
+			}
+			for _, x := range b.Windows {
+				add(x.Events)
+			}
+		}
+	}
+	return sortedKeys(m)
+}
+
+// evidence finds where events stand in the files.
+func evidence(ctx context.Context, q store.Querier, ids []string) (map[string]casefile.Evidence, error) {
+	out := make(map[string]casefile.Evidence, len(ids))
+	ids = slices.DeleteFunc(ids, func(id string) bool { _, ok := event.ParseID(id); return !ok })
+	for chunk := range slices.Chunk(ids, 1000) {
+		err := rows(ctx, q, `SELECT CAST(e.id AS VARCHAR), coalesce(f.path, ''), coalesce(f.sha256, ''), coalesce(e.line, 0), coalesce(e.pos, 0), coalesce(e.length, 0), e.time, coalesce(e.tenant, ''), e.source,
+				coalesce(e.operation, ''), coalesce(e.actor, ''), coalesce(e.ip, ''), coalesce(nullif(e.target, ''), e.mailbox, '')
+			FROM events e LEFT JOIN files f ON f.file = e.file WHERE e.id IN (`+quoted(chunk)+`)`, nil, func(scan scanner) error {
+			var id string
+			var x casefile.Evidence
+			var at sql.NullTime
+			if err := scan(&id, &x.File, &x.SHA256, &x.Line, &x.Offset, &x.Length, &at, &x.Tenant, &x.Source, &x.Operation, &x.Actor, &x.IP, &x.Target); err != nil {
+				return err
+			}
+			if at.Valid {
+				x.Time = casefile.TimeOf(at.Time)
+			}
+			out[id] = x
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func days(a, b time.Time) float64 {
+	if a.IsZero() || b.IsZero() || b.Before(a) {
+		return 0
+	}
+	return round(b.Sub(a).Hours()/24, 1)
+}

@@ -1,0 +1,217 @@
+package investigate
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"midwatch/casefile"
+)
+
+// component is a set of findings that are held to be one actor's doing.
+type component struct {
+	findings []casefile.Finding
+	joins    []casefile.Join
+}
+
+// part is a finding's part in an entity.
+type part struct {
+	f      int
+	entity casefile.Entity
+}
+
+// join groups findings. Sessions, tokens and credentials join always.
+// Applications join by any of their ids, but not those that everybody uses.
+// Accounts join what an account did after it was taken over, made or guessed;
+// having been tried in a spray joins nothing. Addresses join only when rare.
+func (w *world) join(findings []casefile.Finding) []component {
+	parts := map[string][]part{}
+	shared := sharedApps()
+	for i, f := range findings {
+		for _, e := range f.Entities {
+			if e.Role == casefile.RoleVictim || e.ID == "" || e.Kind == casefile.IP && e.Role == casefile.RoleTarget {
+				continue
+			}
+			switch e.Kind {
+			case casefile.App, casefile.ServicePrincipal, casefile.AppObject:
+				if !shared[e.ID] {
+					parts["app "+w.ids.root(e.ID)] = append(parts["app "+w.ids.root(e.ID)], part{i, e})
+				}
+			case casefile.Account, casefile.Session, casefile.Token, casefile.Credential, casefile.IP, casefile.Address:
+				k := string(e.Kind) + " " + e.ID
+				parts[k] = append(parts[k], part{i, e})
+			}
+		}
+	}
+	u := newUnion(len(findings))
+	var joins []casefile.Join
+	for _, key := range sortedKeys(parts) {
+		ps := parts[key]
+		slices.SortStableFunc(ps, func(a, b part) int { return a.f - b.f })
+		for i := range ps {
+			for j := i + 1; j < len(ps); j++ {
+				a, b := ps[i], ps[j]
+				if a.f == b.f || u.root(a.f) == u.root(b.f) {
+					continue
+				}
+				reason := w.reason(findings[a.f], findings[b.f], a.entity, b.entity)
+				if reason == "" {
+					continue
+				}
+				u.join(a.f, b.f)
+				joins = append(joins, casefile.Join{A: findings[a.f].ID, B: findings[b.f].ID, Entity: casefile.Entity{Kind: a.entity.Kind, ID: a.entity.ID, Name: first(a.entity.Name, b.entity.Name)}, Reason: reason})
+			}
+		}
+	}
+	byRoot := map[int]*component{}
+	var order []int
+	for i, f := range findings {
+		r := u.root(i)
+		if byRoot[r] == nil {
+			byRoot[r] = &component{}
+			order = append(order, r)
+		}
+		byRoot[r].findings = append(byRoot[r].findings, f)
+	}
+	of := map[string]int{}
+	for i, f := range findings {
+		of[f.ID] = u.root(i)
+	}
+	for _, j := range joins {
+		c := byRoot[of[j.A]]
+		c.joins = append(c.joins, j)
+	}
+	var out []component
+	for _, r := range order {
+		out = append(out, *byRoot[r])
+	}
+	return out
+}
+
+// reason says why two findings that share an entity are one actor's, or
+// nothing when sharing it is no reason.
+func (w *world) reason(a, b casefile.Finding, ea, eb casefile.Entity) string {
+	switch ea.Kind {
+	case casefile.Session:
+		return "the same session"
+	case casefile.Token:
+		return "the same token"
+	case casefile.Credential:
+		return "the same credential"
+	case casefile.Address:
+		return "mail goes to the same address outside"
+	case casefile.App, casefile.ServicePrincipal, casefile.AppObject:
+		if ea.ID == eb.ID {
+			return "the same application"
+		}
+		return fmt.Sprintf("the same application (%s and %s are its ids)", ea.ID, eb.ID)
+	case casefile.Account:
+		return accountReason(a, b, ea, eb)
+	case casefile.IP:
+		if !w.rareIP(ea.ID) {
+			return ""
+		}
+		if gap(a, b) > 14*24*time.Hour {
+			return ""
+		}
+		return fmt.Sprintf("the same address, which %d accounts use in all of the evidence", w.ips[ea.ID].accounts)
+	}
+	return ""
+}
+
+// accountReason joins what an account did to how it was taken over.
+func accountReason(a, b casefile.Finding, ea, eb casefile.Entity) string {
+	ta, tb := taken(a, ea), taken(b, eb)
+	switch {
+	case ta != "" && tb != "":
+		return "the same account was taken over"
+	case ta != "" && eb.Role == casefile.RoleActor && !b.Last.Before(a.First.Time):
+		return "done by an account that " + ta
+	case tb != "" && ea.Role == casefile.RoleActor && !a.Last.Before(b.First.Time):
+		return "done by an account that " + tb
+	case ea.Role == casefile.RoleActor && eb.Role == casefile.RoleActor && gap(a, b) <= 24*time.Hour:
+		return "done by the same account within a day"
+	}
+	return ""
+}
+
+// taken says how a finding shows that an account is in somebody else's hands.
+func taken(f casefile.Finding, e casefile.Entity) string {
+	switch {
+	case e.Role == casefile.RoleConverted:
+		return "was guessed"
+	case f.Detector == "young_consenter" && e.Role == casefile.RoleTarget:
+		return "had just been created"
+	case f.Detector == "session_second_network" && e.Role == casefile.RoleTarget && f.Severity.Rank() >= casefile.Medium.Rank():
+		return "had a session in a second network"
+	}
+	return ""
+}
+
+// gap is the time between two findings, 0 when they overlap.
+func gap(a, b casefile.Finding) time.Duration {
+	if d := b.First.Sub(a.Last.Time); d > 0 {
+		return d
+	}
+	if d := a.First.Sub(b.Last.Time); d > 0 {
+		return d
+	}
+	return 0
+}
+
+// isCampaign reports whether a component is more than a finding to be looked
+// at: one severe finding, a slow spray, or two of different kinds.
+func (c *component) isCampaign() bool {
+	kinds := map[string]bool{}
+	for _, f := range c.findings {
+		if f.Severity.Rank() >= casefile.High.Rank() || f.Detector == "slow_spray" {
+			return true
+		}
+		if f.Severity.Rank() >= casefile.Medium.Rank() {
+			kinds[f.Detector] = true
+		}
+	}
+	return len(kinds) >= 2
+}
+
+// has reports whether a component has a finding of one of the detectors.
+func (c *component) has(detectors ...string) bool {
+	return slices.ContainsFunc(c.findings, func(f casefile.Finding) bool { return slices.Contains(detectors, f.Detector) })
+}
+
+// id of the campaign: of its earliest evidence, so that it stays when later
+// evidence is added.
+func (c *component) id() string {
+	var ids []string
+	for _, f := range c.findings {
+		ids = append(ids, f.First.String()+" "+f.ID)
+	}
+	slices.Sort(ids)
+	_, id, _ := strings.Cut(ids[0], " ")
+	return casefile.ID("c", id)
+}
+
+// union is a union-find over indices.
+type union struct{ parent []int }
+
+func newUnion(n int) *union {
+	u := &union{parent: make([]int, n)}
+	for i := range u.parent {
+		u.parent[i] = i
+	}
+	return u
+}
+
+func (u *union) root(i int) int {
+	for u.parent[i] != i {
+		u.parent[i] = u.parent[u.parent[i]]
+		i = u.parent[i]
+	}
+	return i
+}
+
+func (u *union) join(a, b int) {
+	a, b = u.root(a), u.root(b)
+	u.parent[max(a, b)] = min(a, b)
+}
