@@ -40,7 +40,7 @@ func (UAL) Sniff(r *Record) bool {
 	if has(v, "AuditData") {
 		return true
 	}
-	return has(v, "CreationTime") && has(v, "Operation") && (has(v, "RecordType") || has(v, "Workload"))
+	return has(v, "CreationTime") && (has(v, "Operation") && (has(v, "RecordType") || has(v, "Workload")) || has(v, "RecordType") && has(v, "Id"))
 }
 
 // ualFields are the members of a record that the parser reads, found in one
@@ -215,7 +215,7 @@ func (u UAL) Parse(r *Record, s *Sink) error {
 		f = ualFields{}
 		o.Visit(f.visit)
 	}
-	if f.operation == nil || f.creationTime == nil {
+	if f.creationTime == nil || f.operation == nil && (f.id == nil || f.recordType == nil) {
 		return ErrNotMine
 	}
 	e := s.Event(event.UAL)

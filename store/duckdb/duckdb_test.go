@@ -103,13 +103,13 @@ func TestIDSet(t *testing.T) {
 			if round == 1 {
 				want = isDuplicate
 			}
-			if got := s.add(id, uint32(n)); got != want {
+			if got := s.add(id, uint32(n)<<4); got != want {
 				t.Fatalf("round %d, id %d: got %v, want %v", round, n, got, want)
 			}
 		}
 	}
 	id, _ := event.MakeID(nil, "t", event.UAL, "1")
-	if got := s.add(id, 99); got != isConflict {
+	if got := s.add(id, 99<<4); got != isConflict {
 		t.Errorf("other content: got %v, want a conflict", got)
 	}
 }

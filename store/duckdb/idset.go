@@ -50,7 +50,7 @@ func (s *idSet) add(id event.ID, fp uint32) verdict {
 			s.n++
 			return isNew
 		case k:
-			if s.fps[i] == fp {
+			if sameContent(s.fps[i], fp) {
 				return isDuplicate
 			}
 			return isConflict
@@ -74,8 +74,11 @@ func (s *idSet) grow() {
 	}
 }
 
-// fingerprint condenses what two copies of one record have in common whatever
-// export they come from.
+// fingerprint condenses an event's content to 32 bits: 14 of what every export
+// of a record has (when, what, who, result), 14 of what one format always has
+// (address, mailbox, items), and 4 of the format. Exports of one log differ in
+// how much of a record they keep, so that the second part is compared only
+// within a format.
 func (s *idSet) fingerprint(e *event.Event) uint32 {
 	var h maphash.Hash
 	h.SetSeed(s.seed)
@@ -87,5 +90,21 @@ func (s *idSet) fingerprint(e *event.Event) uint32 {
 	h.WriteString(e.Actor)
 	h.WriteByte(0)
 	h.WriteString(e.Code)
-	return uint32(h.Sum64())
+	coarse := uint32(h.Sum64()) & 0x3fff
+	binary.LittleEndian.PutUint64(t[:], uint64(e.ItemCount))
+	h.Write(t[:])
+	h.WriteString(e.IP)
+	h.WriteByte(0)
+	h.WriteString(e.MailboxID)
+	h.WriteByte(0)
+	h.WriteString(e.MessageID)
+	fine := uint32(h.Sum64()) & 0x3fff
+	return coarse<<18 | fine<<4 | uint32(maphash.String(s.seed, e.Format))&0xf
+}
+
+func sameContent(a, b uint32) bool {
+	if a&0xf == b&0xf {
+		return a == b
+	}
+	return a>>18 == b>>18
 }

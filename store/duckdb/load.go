@@ -67,7 +67,8 @@ func (s *Store) loadIDs(ctx context.Context) error {
 		return nil
 	}
 	set := newIDSet()
-	rows, err := s.db.QueryContext(ctx, "SELECT id::VARCHAR, epoch_us(time), coalesce(operation,''), coalesce(actor,''), coalesce(code,'') FROM events")
+	rows, err := s.db.QueryContext(ctx, "SELECT id::VARCHAR, epoch_us(time), coalesce(operation,''), coalesce(actor,''), coalesce(code,''), "+
+		"coalesce(item_count,0), coalesce(ip,''), coalesce(mailbox_id,''), coalesce(message_id,''), coalesce(format,'') FROM events")
 	if err != nil {
 		return fmt.Errorf("read ids of the store: %w", err)
 	}
@@ -76,7 +77,7 @@ func (s *Store) loadIDs(ctx context.Context) error {
 	var id string
 	for rows.Next() {
 		var t *int64
-		if err := rows.Scan(&id, &t, &e.Operation, &e.Actor, &e.Code); err != nil {
+		if err := rows.Scan(&id, &t, &e.Operation, &e.Actor, &e.Code, &e.ItemCount, &e.IP, &e.MailboxID, &e.MessageID, &e.Format); err != nil {
 			return err
 		}
 		e.Time = 0
@@ -111,7 +112,7 @@ func (l *load) Claim(b *event.Batch) (int, error) {
 			dup = true
 		case isConflict:
 			e.Flags |= event.FlagIDConflict
-			e.ID, l.scratch = event.MakeID(l.scratch, e.Tenant, e.Source, string(e.ID[:])+e.Operation+"\x00"+e.Actor+"\x00"+e.Code+fmt.Sprint(e.Time/1e6))
+			e.ID, l.scratch = event.MakeID(l.scratch, e.Tenant, e.Source, string(e.ID[:])+e.Operation+"\x00"+e.Actor+"\x00"+e.Code+"\x00"+e.IP+"\x00"+e.MailboxID+"\x00"+e.MessageID+fmt.Sprint(e.Time/1e6, e.ItemCount))
 			dup = set.add(e.ID, fp) != isNew
 		}
 		if dup {
