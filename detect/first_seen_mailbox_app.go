@@ -61,7 +61,7 @@ func (d firstSeenMailboxApp) Detect(ctx context.Context, q store.Querier) ([]cas
 	}
 	var apps []appReads
 	err = rows(ctx, q, appReadsSQL()+`
-		SELECT tenant, app_id, max(app_name), min(time), max(time), count(*), count(DISTINCT mailbox), count(CASE WHEN actor_kind = 'app' THEN 1 END), sum(item_count)
+		SELECT tenant, app_id, coalesce(nullif(max(app_name), ''), (SELECT max(n.app_name) FROM events n WHERE n.app_id = reads.app_id), ''), min(time), max(time), count(*), count(DISTINCT mailbox), count(CASE WHEN actor_kind = 'app' THEN 1 END), sum(item_count)
 		FROM reads GROUP BY tenant, app_id ORDER BY tenant, app_id`, nil, func(scan scanner) error {
 		var a appReads
 		if err := scan(&a.tenant, &a.id, &a.name, &a.first, &a.last, &a.records, &a.mailboxes, &a.appOnly, &a.items); err != nil {

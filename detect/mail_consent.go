@@ -81,6 +81,12 @@ func (mailConsent) Detect(ctx context.Context, q store.Querier) ([]casefile.Find
 		f.Events = capIDs(f.Events)
 		who = casefile.Unique(who)
 		app := &g.rs[0]
+		for i := range g.rs { // the consent names the application, a grant only its id
+			if event.Class(g.rs[i].Class) == event.ClassConsent {
+				app = &g.rs[i]
+				break
+			}
+		}
 		scope := "the mail of each person who consented"
 		if g.all {
 			f.Severity = casefile.Medium

@@ -85,15 +85,15 @@ type cellDay struct {
 // Detect implements [Detector].
 func (d slowSpray) Detect(ctx context.Context, q store.Querier) ([]casefile.Finding, error) {
 	var out []casefile.Finding
-	reported := map[string]bool{} // applications that a finer cell covers
-	for _, byAgent := range []bool{true, false} {
+	reported := map[string]bool{}                 // applications that a coarser cell covers
+	for _, byAgent := range []bool{false, true} { // user agents may change; where the application alone does not stand out, both together may
 		cells, err := d.cells(ctx, q, byAgent)
 		if err != nil {
 			return nil, err
 		}
 		for _, c := range cells {
 			key := c.tenant + " " + c.app
-			if !byAgent && reported[key] || !c.window() {
+			if byAgent && reported[key] || !c.window() {
 				continue
 			}
 			f, ok, err := d.finding(ctx, q, c)
@@ -101,7 +101,7 @@ func (d slowSpray) Detect(ctx context.Context, q store.Querier) ([]casefile.Find
 				return nil, err
 			}
 			if ok {
-				reported[key] = true
+				reported[key] = reported[key] || !byAgent
 				out = append(out, f)
 			}
 		}

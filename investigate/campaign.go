@@ -46,14 +46,14 @@ func (b *builder) start() error {
 	p.Start = f.First
 	explained := false
 	for i := range fs {
-		explained = explained || guessing(&fs[i]) && len(conversions(&fs[i])) > 0 && !fs[i].First.After(fs[min(i, len(fs)-1)].Last.Time)
+		explained = explained || guessing(&fs[i]) && len(conversions(&fs[i])) > 0
 		if !guessing(&fs[i]) {
 			p.InitialAccess = casefile.Earlier(p.InitialAccess, fs[i].First)
 		}
 	}
 	for _, k := range b.g.order {
 		x, a := b.g.contexts[k], b.acts[k]
-		if x.Kind == "account_from_ip" && a.n > 0 {
+		if (x.Kind == "account_from_ip" || x.guessed) && a.n > 0 {
 			if at, ok := b.firstSuccess(x); ok {
 				p.InitialAccess = casefile.Earlier(p.InitialAccess, at)
 			}
@@ -154,7 +154,11 @@ func (b *builder) accounts() {
 		for _, upn := range x.accounts {
 			switch x.Kind {
 			case "account":
-				add(upn, casefile.AccountCreated, casefile.Confirmed, x.Since, x.Why, findingID(x.From), capped(x.events))
+				role := casefile.AccountCreated
+				if x.guessed {
+					role = casefile.AccountCompromised
+				}
+				add(upn, role, casefile.Confirmed, x.Since, x.Why, findingID(x.From), capped(x.events))
 			case "account_from_ip":
 				since, why := x.Since, x.Why
 				if at, ok := b.firstSuccess(x); ok {
@@ -500,6 +504,7 @@ func (b *builder) cannotClear(ctx context.Context) error {
 		return list
 	}
 	const whole = "mailboxes seen in the evidence that were not reached as far as it says"
+	var spans []span
 	for _, h := range holders {
 		who := first(h.app.Name, h.app.ID)
 		to := b.camp.End.Time
@@ -519,22 +524,71 @@ func (b *builder) cannotClear(ctx context.Context) error {
 			})
 			silent = nil // once is enough
 		}
+		spans = append(spans, span{h.app, who, h.perm, h.since, to})
+	}
+	return b.gaps(ctx, spans, rest, names(rest), whole)
+}
+
+// span is a time in which an application could read every mailbox.
+type span struct {
+	app       casefile.AppRef
+	who, perm string
+	from, to  time.Time
+}
+
+// gaps states the gaps of the audit log while applications could read every
+// mailbox: one statement a gap, those with sign-ins of the applications first,
+// and one for all the others.
+func (b *builder) gaps(ctx context.Context, spans []span, rest, members []string, whole string) error {
+	type hole struct {
+		casefile.Gap
+		who    []string
+		n      int
+		events []string
+	}
+	holes := map[string]*hole{}
+	for _, s := range spans {
 		for _, t := range b.camp.Tenants {
-			for _, g := range gapsOf(&b.c.Coverage, t, string(event.UAL), h.since, to) {
-				n, ids, err := b.signInsDuring(ctx, h.app, g)
+			for _, g := range gapsOf(&b.c.Coverage, t, string(event.UAL), s.from, s.to) {
+				n, ids, err := b.signInsDuring(ctx, s.app, g)
 				if err != nil {
 					return err
 				}
-				why := fmt.Sprintf("the audit log has no record from %s to %s, while application %s could read every mailbox with %s", g.From, g.To, who, h.perm)
-				if n > 0 {
-					why += fmt.Sprintf(" and signed in %s", plural(n, "time", "times"))
+				key := g.To.String()
+				h := holes[key]
+				if h == nil {
+					h = &hole{Gap: g}
+					holes[key] = h
 				}
-				b.camp.CannotClear = append(b.camp.CannotClear, casefile.Uncleared{
-					What: "mailboxes", Count: int64(len(rest)), CountName: whole, Certainty: casefile.Possible, Members: names(rest), Why: why, Events: ids,
-					Fetch: fmt.Sprintf("the unified audit log from %s to %s", g.From, g.To),
-				})
+				if g.Hours > h.Hours {
+					h.Gap = g
+				}
+				h.who, h.n, h.events = addTo(h.who, []string{s.who}), h.n+n, append(h.events, ids...)
 			}
 		}
+	}
+	var quiet []*hole
+	say := func(why, fetch string, events []string) {
+		b.camp.CannotClear = append(b.camp.CannotClear, casefile.Uncleared{
+			What: "mailboxes", Count: int64(len(rest)), CountName: whole, Certainty: casefile.Possible, Members: members, Why: why, Fetch: fetch, Events: events,
+		})
+	}
+	for _, k := range sortedKeys(holes) {
+		h := holes[k]
+		if h.n == 0 {
+			quiet = append(quiet, h)
+			continue
+		}
+		say(fmt.Sprintf("the audit log has no record from %s to %s, while %s could read every mailbox and signed in %s", h.From, h.To, joinWords(h.who), plural(h.n, "time", "times")),
+			fmt.Sprintf("the unified audit log from %s to %s", h.From, h.To), capped(casefile.Unique(h.events)))
+	}
+	if len(quiet) > 0 {
+		var hours float64
+		for _, h := range quiet {
+			hours += h.Hours
+		}
+		say(fmt.Sprintf("the audit log has %s of more than a day, %.0f hours in all, while applications could read every mailbox; no sign-in of theirs falls into these", plural(len(quiet), "more gap", "more gaps"), hours),
+			"the unified audit log for these times; small organizations have such gaps on weekends", []string{})
 	}
 	return nil
 }

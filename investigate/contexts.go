@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -43,6 +44,7 @@ type grown struct {
 	events   []string
 	root     string // of the application
 	whole    bool   // whatever it did since is the actor's
+	guessed  bool   // an account that somebody owned before
 	newMail  bool   // whatever mail it read since is: it never read any before
 }
 
@@ -144,9 +146,8 @@ func (g *grower) seed(ctx context.Context, f *casefile.Finding) error {
 			ips = entities(f, casefile.IP, casefile.RoleSource)
 		}
 		for _, upn := range entities(f, casefile.Account, casefile.RoleConverted) {
-			if len(ips) > 0 {
-				c := g.account(upn, f.First.Time, f.ID, "its password was guessed: what it does from the addresses of the guessing is the actor's")
-				c.addIPs(ips...)
+			if err := g.guessed(ctx, f, upn, ips); err != nil {
+				return err
 			}
 		}
 	case "young_consenter":
@@ -199,6 +200,82 @@ func (g *grower) seed(ctx context.Context, f *casefile.Finding) error {
 		}
 	}
 	return nil
+}
+
+// quietBefore is how much evidence without a sign-in of an account it takes to
+// hold that nobody used it.
+const quietBefore = 7 * 24 * time.Hour
+
+// guessed is a context of an account whose password was guessed from ips. An
+// account that nobody used before is the actor's from then on. Of others the
+// actor's are the addresses of the guessing, and those that the account first
+// used afterwards, from a network that was not the owner's and that hardly
+// anybody else uses.
+func (g *grower) guessed(ctx context.Context, f *casefile.Finding, upn string, ips []string) error {
+	type use struct {
+		ip string
+		at time.Time
+	}
+	var uses []use
+	err := rows(ctx, g.q, `SELECT ip, min(time) FROM events WHERE class = 'sign_in' AND outcome = 'success' AND actor = ? AND ip IS NOT NULL AND ip <> ''
+		AND coalesce(ip_service, false) = false GROUP BY ip ORDER BY min(time), ip`, []any{upn}, func(scan scanner) error {
+		var u use
+		err := scan(&u.ip, &u.at)
+		uses = append(uses, u)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	owners := map[string]bool{}
+	var since time.Time
+	for _, u := range uses {
+		switch {
+		case u.at.Before(f.First.Time):
+			owners[prefix(u.ip)] = true
+		case since.IsZero() && slices.Contains(ips, u.ip):
+			since = u.at.UTC()
+		}
+	}
+	if since.IsZero() {
+		return nil // the password was right, and nothing came of it
+	}
+	if len(owners) == 0 && f.First.Sub(g.w.from) >= quietBefore {
+		g.wholeAccount(upn, since, f.ID, "its password was guessed, and nobody had signed in to it before")
+		g.contexts["account "+upn].guessed = true
+		return nil
+	}
+	c := g.account(upn, since, f.ID, "its password was guessed: what it does from the addresses of the guessing, and from new and rare ones since, is the actor's")
+	c.addIPs(ips...)
+	for _, u := range uses {
+		if u.at.Before(since) || owners[prefix(u.ip)] {
+			continue
+		}
+		if err := g.w.readIPs(ctx, g.q, []string{u.ip}); err != nil {
+			return err
+		}
+		if g.w.rareIP(u.ip) {
+			c.addIPs(u.ip)
+		}
+	}
+	return nil
+}
+
+// prefix is the /24 or /48 of an address.
+func prefix(ip string) string {
+	a, err := netip.ParseAddr(ip)
+	if err != nil {
+		return ip
+	}
+	bits := 24
+	if a.Is6() {
+		bits = 48
+	}
+	p, err := a.Prefix(bits)
+	if err != nil {
+		return ip
+	}
+	return p.String()
 }
 
 // entities lists the ids of a finding's entities of a kind and role.

@@ -350,7 +350,7 @@ func (b *box) finish() (casefile.MailboxRef, bool) {
 		say(casefile.Confirmed, "%s named by %s of reading", plural(n, "message is", "messages are"), plural(len(b.events), "record", "records"))
 	}
 	if ref.Attachments > 0 {
-		say(casefile.Confirmed, "%s read by themselves", plural(int(ref.Attachments), "attachment was", "attachments were"))
+		say(casefile.Confirmed, "%s", plural(int(ref.Attachments), "attachment was read by itself", "attachments were read by themselves"))
 	}
 	if n := len(ref.WholeFolders); n > 0 {
 		var names []string
