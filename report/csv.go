@@ -61,7 +61,7 @@ func mailboxTable(t *table, c *casefile.Case) {
 		for _, m := range cam.Mailboxes {
 			n := m.Counts.Messages
 			t.row(cam.ID, m.UPN, m.Tenant, string(m.Certainty), m.First.String(), m.Last.String(), integer(n.Confirmed), integer(n.Probable), integer(n.Possible),
-				integer(int64(len(m.WholeFolders))), integer(int64(len(m.Windows))), integer(int64(len(m.Attachments))), integer(m.EventCount), m.Why, list(m.Events))
+				integer(int64(len(m.WholeFolders))), integer(int64(len(m.Windows))), integer(m.Attachments), integer(m.EventCount), m.Why, list(m.Events))
 		}
 	}
 }
@@ -81,7 +81,7 @@ func messageTable(t *table, c *casefile.Case) {
 				t.row(cam.ID, b.UPN, "message", m.InternetMessageID, string(m.Certainty), m.Folder, m.Subject, m.Attachments, size,
 					m.First.String(), m.Last.String(), integer(m.Reads), list(m.Contexts), list(m.Events))
 			}
-			for _, a := range b.Attachments {
+			for _, a := range b.AttachmentItems {
 				size := ""
 				if a.Bytes != nil {
 					size = integer(*a.Bytes)

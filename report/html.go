@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -82,8 +83,10 @@ func pageFuncs() template.FuncMap {
 			}
 			return n
 		},
-		"iso":  func(t casefile.Time) string { return t.String() },
-		"join": func(s []string) string { return strings.Join(s, ", ") },
+		"iso":   func(t casefile.Time) string { return t.String() },
+		"known": known,
+		"parts": func(s string) []string { return strings.Split(s, "@") },
+		"join":  func(s []string) string { return strings.Join(s, ", ") },
 		"short": func(s string, n int) string {
 			if r := []rune(s); len(r) > n {
 				return string(r[:n]) + "…"
@@ -94,6 +97,15 @@ func pageFuncs() template.FuncMap {
 			return []certainCount{{casefile.Confirmed, n.Confirmed}, {casefile.Probable, n.Probable}, {casefile.Possible, n.Possible}}
 		},
 	}
+}
+
+// known lets only the contract's own words become names of classes and shapes.
+func known(word any) string {
+	switch s := fmt.Sprint(word); s {
+	case "confirmed", "probable", "possible", "critical", "high", "medium", "low", "info":
+		return s
+	}
+	return ""
 }
 
 // pair hands two things to a template.
@@ -156,7 +168,8 @@ type page struct {
 	opts     Options
 	cite     map[string]int // event id -> number in the appendix
 	findings map[string]casefile.Finding
-	messages int // rows of messages that may still be shown
+	shown    map[string]string // finding id -> its anchor, if it is on the page
+	messages int               // rows of messages that may still be shown
 }
 
 type campaignView struct {
@@ -192,8 +205,9 @@ type stepView struct {
 
 type findingView struct {
 	casefile.Finding
-	Card  Card
-	Cites cites
+	Card   Card
+	Cites  cites
+	Anchor string
 }
 
 type mailboxView struct {
@@ -239,7 +253,7 @@ const (
 )
 
 func newPage(c *casefile.Case, o Options) *page {
-	p := &page{Case: c, Rows: o.rows(), opts: o, cite: map[string]int{}, findings: map[string]casefile.Finding{}, messages: 5 * o.rows()}
+	p := &page{Case: c, Rows: o.rows(), opts: o, cite: map[string]int{}, findings: map[string]casefile.Finding{}, shown: map[string]string{}, messages: 5 * o.rows()}
 	for _, f := range c.Findings {
 		p.findings[f.ID] = f
 	}
@@ -433,34 +447,46 @@ func (p *page) Tenant(id string) string {
 	return id
 }
 
-// RefAnchor is the anchor of a finding or campaign.
-func (p *page) RefAnchor(id string) string {
-	if _, ok := p.findings[id]; ok {
-		return anchor("f", id)
+// Limit is the part of a list that the page shows.
+func (p *page) Limit(list any) any {
+	v := reflect.ValueOf(list)
+	return v.Slice(0, min(v.Len(), p.Rows)).Interface()
+}
+
+// Left says what Limit left out, or nothing.
+func (p *page) Left(list any, what string) string {
+	n := reflect.ValueOf(list).Len() - p.Rows
+	if n <= 0 {
+		return ""
+	}
+	return plural(int64(n), "more "+strings.ReplaceAll(what, "/", "/more ")) + " in case.json."
+}
+
+// ref is a finding or campaign that something refers to. Anchor is empty when
+// the page does not show it.
+type ref struct{ Text, Anchor string }
+
+// Ref looks up a finding or campaign by its id.
+func (p *page) Ref(id string) ref {
+	if f, ok := p.findings[id]; ok {
+		return ref{f.Title, p.shown[id]}
 	}
 	for _, c := range p.Campaigns {
 		if c.ID == id {
-			return fmt.Sprintf("campaign-%d", c.N)
+			return ref{c.Title, fmt.Sprintf("campaign-%d", c.N)}
 		}
 	}
-	return "verdict"
-}
-
-// Ref names a finding or campaign that a sentence refers to.
-func (p *page) Ref(id string) string {
-	if f, ok := p.findings[id]; ok {
-		return f.Title
-	}
-	for _, c := range p.Case.Campaigns {
-		if c.ID == id {
-			return c.Title
-		}
-	}
-	return ""
+	return ref{Text: id}
 }
 
 func (p *page) finding(f casefile.Finding) findingView {
-	return findingView{Finding: f, Card: p.opts.Cards[f.Detector], Cites: p.citeAtMost(f.Events, f.EventCount, 12)}
+	card := cleanCopy(reflect.ValueOf(p.opts.Cards[f.Detector])).Interface().(Card)
+	v := findingView{Finding: f, Card: card, Cites: p.citeAtMost(f.Events, f.EventCount, 12)}
+	if p.shown[f.ID] == "" { // one that two campaigns share is linked to where it stands first
+		v.Anchor = anchor("f", f.ID)
+		p.shown[f.ID] = v.Anchor
+	}
+	return v
 }
 
 func (p *page) campaign(c casefile.Campaign, n int, only bool) campaignView {

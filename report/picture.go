@@ -273,7 +273,8 @@ func (p *picture) strips(c casefile.Campaign, cov casefile.Coverage, ax axis, y 
 		} else if r := []rune(name); len(r) > 36 {
 			st.Label = string(r[:35]) + "…"
 		}
-		st.Parts = append(st.Parts, stripPart{X: p.Left, W: round(p.Right - p.Left), Title: name + ": records from " + stamp(s.First) + " to " + stamp(s.Last) + " UTC"})
+		x1, x2 := ax.x(cov.From.Time), ax.x(cov.To.Time) // beyond the window nothing is said
+		st.Parts = append(st.Parts, stripPart{X: x1, W: round(x2 - x1), Title: name + ": records from " + stamp(s.First) + " to " + stamp(s.Last) + " UTC"})
 		for _, g := range s.Gaps {
 			x1, x2 := ax.x(g.From.Time), ax.x(g.To.Time)
 			if x2-x1 < 1 {

@@ -71,7 +71,7 @@ type text struct {
 }
 
 func (t *text) paint(code, s string) string {
-	if !t.color || s == "" {
+	if !t.color || s == "" || code == "" {
 		return s
 	}
 	return "\x1b[" + code + "m" + s + "\x1b[0m"
@@ -238,10 +238,10 @@ func (t *text) campaign(c campaignView) {
 				t.line("  " + t.paint(faint, "... "+plural(int64(len(c.Accounts)-10), "more account")+" in accounts.csv"))
 				break
 			}
-			t.line(fmt.Sprintf("  account  %-38s %s, since %s", a.UPN, words(a.Role), stamp(a.Since)))
+			t.hang("  account  ", a.UPN+", "+words(a.Role)+", since "+stamp(a.Since), "")
 		}
 		if n := len(c.Sprayed); n > 0 {
-			t.line("           " + plural(int64(n), "account") + " more attacked, no right password as far as the logs say")
+			t.hang("           ", plural(int64(n), "more account")+" attacked, no right password as far as the logs say", "")
 		}
 	}
 	for i, a := range c.Apps {
@@ -253,11 +253,11 @@ func (t *text) campaign(c campaignView) {
 		if name == "" {
 			name = a.ID
 		}
-		s := fmt.Sprintf("  app      %-38s since %s", name, stamp(a.Since))
+		s := name
 		if len(a.Permissions) > 0 {
-			s += ", " + strings.Join(a.Permissions, " ")
+			s += ", may " + strings.Join(a.Permissions, ", ")
 		}
-		t.line(s)
+		t.hang("  app      ", s+", since "+stamp(a.Since), "")
 	}
 	if len(c.Steps)+c.StepsCut > 0 {
 		t.head("TIMELINE", "UTC")
