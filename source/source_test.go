@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf16"
 
 	"github.com/klauspost/compress/zstd"
@@ -518,6 +519,7 @@ func FuzzRead(f *testing.F) {
 	f.Add(utf16le("a,b\n1,2", true))
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, data []byte) {
+		defer time.AfterFunc(20*time.Second, func() { panic(fmt.Sprintf("hangs on %q", data)) }).Stop()
 		p := filepath.Join(dir, fmt.Sprint(os.Getpid()))
 		if err := os.WriteFile(p, data, 0o600); err != nil {
 			t.Fatal(err)
