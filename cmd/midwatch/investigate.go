@@ -209,11 +209,9 @@ func conclude(ctx context.Context, st store.Store, sources []casefile.Source, pe
 	if err != nil {
 		return nil, err
 	}
-	opts := investigate.Options{Sources: sources}
-	for _, p := range people {
-		opts.Directory = append(opts.Directory, investigate.Person{UPN: p.User, Department: p.Department, JobTitle: p.JobTitle, Enabled: p.Enabled, MFARegistered: p.MFARegistered})
-	}
-	return investigate.Investigate(ctx, st, found, opts)
+	return investigate.Investigate(ctx, st, found.Findings, investigate.Options{
+		Sources: sources, Assessed: found.Assessed, NotAssessed: found.NotAssessed, DirectoryMailboxes: int64(len(people)),
+	})
 }
 
 // writeCase writes the files of the case beside its event store.
