@@ -305,3 +305,7 @@ func certaintyMeaning(c casefile.Certainty) string {
 	}
 	return ""
 }
+
+// Plain makes a string from a log safe for a terminal: control characters are
+// shown, not obeyed.
+func Plain(s string) string { return clean(s) }
