@@ -302,7 +302,7 @@ type AccountRef struct {
 	UPN       string    `json:"upn"`
 	ID        string    `json:"id,omitempty"` // object id
 	Tenant    string    `json:"tenant,omitempty"`
-	Role      string    `json:"role"` // compromised, created, consenter, administrator_used, sprayed, ...
+	Role      string    `json:"role"` // the strongest of roles: compromised, created, consenter, suspected, guessed, sprayed
 	Roles     []string  `json:"roles"`
 	Certainty Certainty `json:"certainty"`
 	Since     Time      `json:"since"`
@@ -327,7 +327,7 @@ type AppRef struct {
 	ID                string    `json:"id"` // application id; empty when only the service principal is known
 	ServicePrincipals []string  `json:"service_principals"`
 	Name              string    `json:"name,omitempty"`
-	Role              string    `json:"role"`
+	Role              string    `json:"role"` // created, introduced, taken_over
 	Certainty         Certainty `json:"certainty"`
 	Permissions       []string  `json:"permissions"` // granted, as far as the evidence says
 	Requested         []string  `json:"requested"`   // requested, no grant seen
@@ -336,6 +336,13 @@ type AppRef struct {
 	Findings          []string  `json:"findings"`
 	Events            []string  `json:"events,omitempty"`
 }
+
+// The roles of applications.
+const (
+	AppCreated    = "created"    // registered in the evidence
+	AppIntroduced = "introduced" // registered elsewhere; came into the tenant in the evidence
+	AppTakenOver  = "taken_over" // was there before
+)
 
 // CredentialRef is a key or certificate in a campaign.
 type CredentialRef struct {

@@ -40,7 +40,7 @@ func (externalForwarding) Detect(ctx context.Context, q store.Querier) ([]casefi
 	}
 	var out []casefile.Finding
 	for _, r := range oneOf(rs) {
-		to := outside(append(r.detail.Forward, strings.Fields(r.Recipients())...), own)
+		to := outside(append(r.detail.Forward, strings.Fields(r.recipients())...), own)
 		if len(to) == 0 {
 			continue
 		}
@@ -58,7 +58,10 @@ func (externalForwarding) Detect(ctx context.Context, q store.Querier) ([]casefi
 				f.Entities = append(f.Entities, casefile.Entity{Kind: casefile.Rule, ID: n, Role: casefile.RoleTarget})
 			}
 		} else {
-			mailbox := firstOf(r.Mailbox, r.detail.Params["Identity"], r.Target)
+			mailbox, err := mailboxOf(ctx, q, &r)
+			if err != nil {
+				return nil, err
+			}
 			f.Title = fmt.Sprintf("Mailbox %s forwards to %s", mailbox, list(to, 2))
 			f.Why = fmt.Sprintf("%s set forwarding of the mailbox %s to %s at %s.", r.who(), mailbox, strings.Join(to, ", "), casefile.TimeOf(r.Time))
 			f.Entities = append(f.Entities, casefile.Entity{Kind: casefile.Mailbox, ID: mailbox, Role: casefile.RoleTarget})
@@ -68,8 +71,36 @@ func (externalForwarding) Detect(ctx context.Context, q store.Querier) ([]casefi
 	return out, nil
 }
 
-// Recipients is where a Google forwarding record names the address.
-func (r *record) Recipients() string {
+// mailboxOf finds the mailbox that a cmdlet's record names: by its address, or
+// by a path that ends with its alias.
+func mailboxOf(ctx context.Context, q store.Querier, r *record) (string, error) {
+	for _, name := range []string{r.Mailbox, r.detail.Params["Identity"], r.Target} {
+		name = strings.ToLower(afterLast(strings.TrimSpace(name), "/"))
+		switch {
+		case name == "":
+			continue
+		case strings.Contains(name, "@"):
+			return name, nil
+		}
+		var found []string
+		err := rows(ctx, q, `SELECT DISTINCT lower(mailbox) FROM events WHERE lower(mailbox) LIKE ? ORDER BY 1 LIMIT 2`, []any{name + "@%"}, func(scan scanner) error {
+			var m string
+			err := scan(&m)
+			found = append(found, m)
+			return err
+		})
+		if err != nil {
+			return "", err
+		}
+		if len(found) == 1 {
+			return found[0], nil
+		}
+	}
+	return firstOf(r.Mailbox, r.detail.Params["Identity"], r.Target), nil
+}
+
+// recipients is where a Google forwarding record names the address.
+func (r *record) recipients() string {
 	if strings.Contains(r.detail.Params["forward_to"], "@") {
 		return r.detail.Params["forward_to"]
 	}

@@ -168,6 +168,9 @@ func (d firstSeenMailboxApp) finding(ctx context.Context, q store.Querier, a app
 	} else {
 		f.Why += fmt.Sprintf(" In the %.0f days of such records before it read none.", baseline.Hours()/24)
 	}
+	if made == nil && a.appOnly == 0 {
+		f.Why += " Neither a consent nor the creation of the application is in the evidence, as with the vendor's own services."
+	}
 	if made != nil {
 		f.Why += fmt.Sprintf(" The evidence shows where it came from: %s by %s at %s.", made.Operation, made.who(), casefile.TimeOf(made.Time))
 		f.Events = append(f.Events, made.ids()...)

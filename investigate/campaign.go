@@ -42,14 +42,18 @@ func (b *builder) start() error {
 	p := b.camp
 	fs := slices.Clone(b.comp.findings)
 	casefile.SortFindings(fs)
+	// What is slight by itself belongs to the campaign, but does not begin it.
+	if i := slices.IndexFunc(fs, func(f casefile.Finding) bool { return f.Severity.Rank() >= casefile.Medium.Rank() }); i > 0 {
+		fs = fs[i:]
+	}
 	f := &fs[0]
-	p.Start = f.First
+	p.Start, p.FirstDetected = f.First, casefile.Time{}
+	for i := range fs {
+		p.FirstDetected = casefile.Earlier(p.FirstDetected, fs[i].Detected)
+	}
 	explained := false
 	for i := range fs {
 		explained = explained || guessing(&fs[i]) && len(conversions(&fs[i])) > 0
-		if !guessing(&fs[i]) {
-			p.InitialAccess = casefile.Earlier(p.InitialAccess, fs[i].First)
-		}
 	}
 	for _, k := range b.g.order {
 		x, a := b.g.contexts[k], b.acts[k]
@@ -57,6 +61,11 @@ func (b *builder) start() error {
 			if at, ok := b.firstSuccess(x); ok {
 				p.InitialAccess = casefile.Earlier(p.InitialAccess, at)
 			}
+		}
+	}
+	for i := range fs {
+		if p.InitialAccess.IsZero() && !guessing(&fs[i]) {
+			p.InitialAccess = fs[i].First
 		}
 	}
 	switch {
@@ -84,17 +93,26 @@ func (b *builder) firstSuccess(x *grown) (casefile.Time, bool) {
 
 // standing says whether the steps hang together.
 func (b *builder) standing() {
-	guessed, used, steps := false, false, map[string]bool{}
+	guessed, made, stolen, steps, appOnly := false, false, false, map[string]bool{}, 0
 	for i := range b.comp.findings {
 		f := &b.comp.findings[i]
+		medium, high := f.Severity.Rank() >= casefile.Medium.Rank(), f.Severity.Rank() >= casefile.High.Rank()
 		guessed = guessed || len(conversions(f)) > 0
-		if f.Severity.Rank() >= casefile.Medium.Rank() {
+		made = made || f.Detector == "young_consenter"
+		stolen = stolen || f.Detector == "session_second_network" && medium
+		if high && (f.Detector == "app_only_mail_grant" || f.Detector == "first_seen_mailbox_app") {
+			appOnly++
+		}
+		if medium {
 			steps[stageOf(f)] = true
 		}
 	}
-	used = len(b.camp.Mailboxes) > 0
+	used := len(b.camp.Mailboxes) > 0
 	b.camp.Standing = suspected
-	if guessed && (used || len(steps) >= 2) || len(steps) >= 3 {
+	switch {
+	case guessed && (used || len(steps) >= 2), // came in, and did something
+		(made || stolen) && len(steps) >= 3, // a way in, and two further steps
+		appOnly >= 2 && len(steps) >= 3:     // gave an application all mail, which it read
 		b.camp.Standing = established
 	}
 	if b.camp.Standing == established && b.camp.Reach.Mailboxes.Confirmed+b.camp.Reach.Mailboxes.Probable > 0 {
@@ -225,7 +243,7 @@ func (b *builder) apps() {
 		if x.Kind != "app" {
 			continue
 		}
-		a := casefile.AppRef{ID: b.g.appID(x.root), Name: b.w.ids.nameOf(x.root), Since: x.Since, Why: x.Why, Certainty: casefile.Confirmed, Role: "taken_over", Events: capped(x.events)}
+		a := casefile.AppRef{ID: b.g.appID(x.root), Name: b.w.ids.nameOf(x.root), Since: x.Since, Why: x.Why, Certainty: casefile.Confirmed, Role: casefile.AppTakenOver, Events: capped(x.events)}
 		if x.Limit != "" {
 			a.Why += "; " + x.Limit
 		}
@@ -242,8 +260,11 @@ func (b *builder) apps() {
 			}
 			switch event.Class(c.class) {
 			case event.ClassAppCreate:
-				if by := b.g.actorOf(c); by != nil {
-					a.Role = "created"
+				a.Role = casefile.AppCreated
+				a.Events = append(a.Events, c.id)
+			case event.ClassSPCreate:
+				if a.Role != casefile.AppCreated {
+					a.Role = casefile.AppIntroduced
 				}
 				a.Events = append(a.Events, c.id)
 			case event.ClassAppRoleGrant:

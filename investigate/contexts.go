@@ -174,6 +174,9 @@ func (g *grower) seed(ctx context.Context, f *casefile.Finding) error {
 		if f.Severity.Rank() < casefile.Medium.Rank() {
 			return nil
 		}
+		if slices.ContainsFunc(entities(f, casefile.App, role), func(id string) bool { return sharedApps()[id] }) {
+			return nil // Graph Explorer and the like: everybody's
+		}
 		for _, kind := range []casefile.EntityKind{casefile.App, casefile.ServicePrincipal, casefile.AppObject} {
 			for _, id := range entities(f, kind, role) {
 				if err := g.app(ctx, id, f.First.Time, f.ID, strings.ToLower(f.Title[:1])+f.Title[1:]); err != nil {
@@ -469,7 +472,7 @@ func (g *grower) followChanges(ctx context.Context) error {
 			}
 		case event.ClassAppCreate, event.ClassSPCreate, event.ClassAppRoleGrant, event.ClassConsent, event.ClassDelegatedGrant:
 			id := first(c.targetApp, c.targetID)
-			if id == "" || c.targetKind != "service_principal" && c.targetKind != "application" {
+			if id == "" || sharedApps()[id] || c.targetKind != "service_principal" && c.targetKind != "application" {
 				continue
 			}
 			if err := g.app(ctx, id, c.time, by.ID, why); err != nil {

@@ -175,7 +175,6 @@ func (w *world) campaign(ctx context.Context, q store.Querier, comp *component, 
 	for _, f := range comp.findings {
 		camp.Findings = append(camp.Findings, f.ID)
 		camp.Techniques = append(camp.Techniques, f.Techniques...)
-		camp.FirstDetected = casefile.Earlier(camp.FirstDetected, f.Detected)
 		camp.End = casefile.Later(camp.End, f.Last)
 		tenants[f.Tenant] = true
 	}

@@ -130,7 +130,10 @@ func accountReason(a, b casefile.Finding, ea, eb casefile.Entity) string {
 		return "done by an account that " + ta
 	case tb != "" && ea.Role == casefile.RoleActor && !a.Last.Before(b.First.Time):
 		return "done by an account that " + tb
-	case ea.Role == casefile.RoleActor && eb.Role == casefile.RoleActor && gap(a, b) <= 24*time.Hour:
+	case ea.Role == casefile.RoleActor && eb.Role == casefile.RoleActor && gap(a, b) <= 24*time.Hour &&
+		a.Severity.Rank() >= casefile.Medium.Rank() && b.Severity.Rank() >= casefile.Medium.Rank():
+		// An administrator does many things in a day; only those that stand
+		// out by themselves are taken together.
 		return "done by the same account within a day"
 	}
 	return ""

@@ -38,12 +38,9 @@ func (b *builder) title() string {
 	case b.comp.has("young_consenter"):
 		how = "Newly created account that consents"
 	case b.comp.has("app_only_mail_grant", "app_credential_added", "first_seen_mailbox_app"):
-		how = "Application"
-		if len(p.Apps) == 1 {
-			how += " " + first(p.Apps[0].Name, p.Apps[0].ID)
-		}
+		how = b.appWords()
 	case b.comp.has("mail_consent"):
-		how = "Consent to an application that reads mail"
+		how = "Consent to " + lowerFirst(b.appWords())
 	case b.comp.has("inbox_rule_hides_or_forwards", "external_forwarding"):
 		return b.comp.findings[0].Title
 	default:
@@ -53,6 +50,21 @@ func (b *builder) title() string {
 		how += ", mail of " + plural(int(n), "mailbox", "mailboxes") + " reached"
 	}
 	return how
+}
+
+// appWords names the campaign's applications.
+func (b *builder) appWords() string {
+	var names []string
+	for _, a := range b.camp.Apps {
+		names = append(names, first(a.Name, a.ID))
+	}
+	switch {
+	case len(names) == 0:
+		return "An application"
+	case len(names) == 1:
+		return "Application " + names[0]
+	}
+	return "Applications " + joinWords(names)
 }
 
 // guessed lists the accounts whose passwords were right.
@@ -105,8 +117,9 @@ func (b *builder) verdict() (out []casefile.Sentence) {
 	b.sayAccess(say)
 	b.sayMeans(say)
 	b.sayReach(say)
-	b.sayLimits(say)
+	b.sayUncleared(say)
 	b.sayDetection(say)
+	b.sayLimits(say)
 	return out
 }
 
@@ -133,11 +146,20 @@ func (b *builder) sayAccess(say sayer) {
 				day(f.First), day(f.Last), numbers(tried, "account", "accounts"), from, numbers(attempts, "attempt", "attempts"))
 			continue
 		}
-		var in []string
+		var in, known []string
 		for _, a := range p.Accounts {
-			if slices.Contains(conv, a.UPN) {
+			switch {
+			case !slices.Contains(conv, a.UPN):
+			case a.Role == casefile.AccountCompromised:
 				in = append(in, a.UPN)
+			default:
+				known = append(known, a.UPN)
 			}
+		}
+		if len(in) == 0 {
+			say(casefile.Fact, f.Events, "From %s on passwords of %s were tried from %s (%s); the password of %s was right, and what was done with it is not in the logs.",
+				day(f.First), numbers(tried, "account", "accounts"), from, numbers(attempts, "attempt", "attempts"), joinWords(known))
+			continue
 		}
 		when := p.InitialAccess
 		if when.IsZero() {
@@ -145,8 +167,14 @@ func (b *builder) sayAccess(say sayer) {
 		}
 		say(casefile.Fact, f.Events, "%s came in on %s as %s, after %s to guess passwords of %s from %s since %s.",
 			who, day(when), joinWords(in), numbers(attempts, "attempt", "attempts"), numbers(tried, "account", "accounts"), from, day(f.First))
+		if len(known) > 0 {
+			say(casefile.Fact, f.Events, "The password of %s was guessed too; what was done with it is not in the logs.", joinWords(known))
+		}
 	}
-	if p.OriginOutside {
+	switch {
+	case p.OriginOutside && p.Standing == suspected:
+		say(casefile.Limit, b.comp.findings[0].Events, "The first trace is of %s (%s); whether an intruder did it, and how they came in, the evidence does not say.", day(p.Start), lowerFirst(b.comp.findings[0].Title))
+	case p.OriginOutside:
 		say(casefile.Limit, b.comp.findings[0].Events, "The first trace is of %s (%s); how the actor came in is outside the evidence.", day(p.Start), lowerFirst(b.comp.findings[0].Title))
 	}
 }
@@ -161,10 +189,6 @@ func (b *builder) sayMeans(say sayer) {
 			events = append(events, a.Events...)
 		}
 	}
-	if len(made) > 0 {
-		say(casefile.Fact, events, "The actor created %s.", joinWords(made))
-	}
-	events = nil
 	for _, a := range p.Apps {
 		w := first(a.Name, a.ID)
 		var roles []string
@@ -179,13 +203,13 @@ func (b *builder) sayMeans(say sayer) {
 		apps = append(apps, w)
 		events = append(events, a.Events...)
 	}
-	if len(apps) > 0 {
-		say(casefile.Fact, events, "It acted through %s: %s.", plural(len(apps), "application", "applications"), joinWords(apps[:min(len(apps), 6)]))
-	}
-	for _, a := range p.Apps {
-		if a.Role == "taken_over" && b.actedInDirectory(a) && len(b.grantsTo(a)) == 0 {
-			say(casefile.Limit, a.Events, "How application %s came by its rights is outside the evidence.", first(a.Name, a.ID))
-		}
+	switch {
+	case len(made) > 0 && len(apps) > 0:
+		say(casefile.Fact, events, "The actor created %s and acted through %s: %s.", joinWords(made), plural(len(apps), "application", "applications"), joinWords(apps))
+	case len(made) > 0:
+		say(casefile.Fact, events, "The actor created %s.", joinWords(made))
+	case len(apps) > 0:
+		say(casefile.Fact, events, "It acted through %s: %s.", plural(len(apps), "application", "applications"), joinWords(apps))
 	}
 }
 
@@ -225,7 +249,11 @@ func (b *builder) sayReach(say sayer) {
 	if r.Mailboxes.Probable > 0 || r.WholeFolders > 0 || r.Messages.Probable > 0 {
 		var parts []string
 		if r.Mailboxes.Probable > 0 {
-			parts = append(parts, numbers(r.Mailboxes.Probable, "more mailbox was", "more mailboxes were")+" probably read")
+			more := numbers(r.Mailboxes.Probable, "more mailbox was", "more mailboxes were")
+			if r.Mailboxes.Confirmed == 0 {
+				more = numbers(r.Mailboxes.Probable, "mailbox was", "mailboxes were")
+			}
+			parts = append(parts, more+" probably read")
 		}
 		if r.WholeFolders > 0 {
 			parts = append(parts, numbers(r.WholeFolders, "folder was", "folders were")+" synchronized as a whole, with messages that the log does not name")
@@ -278,21 +306,30 @@ func (b *builder) lastRead() (t casefile.Time) {
 	return t
 }
 
-// sayLimits: what cannot be cleared.
+// sayUncleared: what cannot be cleared.
+func (b *builder) sayUncleared(say sayer) {
+	for i, u := range b.camp.CannotClear {
+		if i == 2 {
+			say(casefile.Limit, nil, "%s listed in the case.", upperFirst(numbers(int64(len(b.camp.CannotClear)-2), "more limit of this kind is", "more limits of this kind are")))
+			break
+		}
+		say(casefile.Limit, u.Events, "%s %s cannot be cleared: %s.", number(u.Count), u.What, u.Why)
+	}
+}
+
+// sayLimits: what else the logs cannot say.
 func (b *builder) sayLimits(say sayer) {
 	p := b.camp
 	if n := p.Reach.Mailboxes.Possible; n > 0 {
-		say(casefile.Limit, nil, "%s were asked for lists or searched; what came back is not in the logs.", upperFirst(numbers(n, "further mailbox", "further mailboxes")))
+		say(casefile.Limit, nil, "%s asked for lists or searched; what came back is not in the logs.", upperFirst(numbers(n, "further mailbox was", "further mailboxes were")))
 	}
 	if n := p.Reach.Windows; n > 0 {
 		say(casefile.Limit, nil, "In %s reads were not recorded (throttling or forwarding).", numbers(n, "window", "windows"))
 	}
-	for i, u := range p.CannotClear {
-		if i == 2 {
-			say(casefile.Limit, nil, "%s more such limits are listed.", number(int64(len(p.CannotClear)-2)))
-			break
+	for _, a := range p.Apps {
+		if a.Role == casefile.AppTakenOver && b.actedInDirectory(a) && len(b.grantsTo(a)) == 0 {
+			say(casefile.Limit, a.Events, "How application %s came by its rights is outside the evidence.", first(a.Name, a.ID))
 		}
-		say(casefile.Limit, u.Events, "%s %s cannot be cleared: %s.", number(u.Count), u.What, u.Why)
 	}
 }
 
@@ -314,7 +351,9 @@ func (b *builder) sayDetection(say sayer) {
 		case d <= -1:
 			last = fmt.Sprintf(", %.1f days after the actor was inside", -d)
 		}
-		last += fmt.Sprintf("; its last record is of %s, %.0f days after the first access", day(p.End), p.End.Sub(p.InitialAccess.Time).Hours()/24)
+		if d := p.End.Sub(p.InitialAccess.Time).Hours() / 24; d >= 1 {
+			last += fmt.Sprintf("; its last record is of %s, %.0f days after the first access", day(p.End), d)
+		}
 	}
 	say(casefile.Fact, nil, "These logs could have raised it on %s (%s)%s.", day(p.FirstDetected), when, last)
 }
@@ -372,10 +411,10 @@ func caseVerdict(c *casefile.Case) (out []casefile.Sentence) {
 	case len(firm) > 0:
 		out = append(out, firstSentences(firm[0].Verdict, 6)...)
 		if len(firm) > 1 {
-			out = append(out, casefile.Sentence{Kind: casefile.Fact, Text: fmt.Sprintf("There are %d more campaigns that do not share accounts, applications or sessions with it.", len(firm)-1), Refs: campaignIDs(firm[1:])})
+			out = append(out, casefile.Sentence{Kind: casefile.Fact, Text: upperFirst(numbers(int64(len(firm)-1), "more campaign was found that shares", "more campaigns were found that share")) + " no account, application or session with it.", Refs: campaignIDs(firm[1:])})
 		}
 	case len(c.Campaigns) > 0:
-		out = append(out, casefile.Sentence{Kind: casefile.Limit, Text: fmt.Sprintf("The logs show %s that an intruder or an administrator may have taken; which, they do not say.", plural(len(c.Campaigns), "series of steps", "series of steps")), Refs: campaignIDs(c.Campaigns)})
+		out = append(out, casefile.Sentence{Kind: casefile.Limit, Text: fmt.Sprintf("The logs show %s that an intruder or an administrator may have taken; they do not say which.", plural(len(c.Campaigns), "series of steps", "series of steps")), Refs: campaignIDs(c.Campaigns)})
 		out = append(out, firstSentences(c.Campaigns[0].Verdict, 4)...)
 	case len(c.Findings) > 0:
 		out = append(out, casefile.Sentence{Kind: casefile.Fact, Text: fmt.Sprintf("No campaign was found; %s to be looked at one by one.", plural(len(c.Findings), "finding is", "findings are"))})
