@@ -315,13 +315,28 @@ func (p *page) verdict() {
 		case p.Lead == nil && s.Kind != casefile.Advice:
 			p.Lead = &s
 		case s.Kind == casefile.Limit:
-			p.Limits = append(p.Limits, s)
+			if !p.uncleared(s.Text) {
+				p.Limits = append(p.Limits, s)
+			}
 		case s.Kind == casefile.Advice:
 			p.Advice = append(p.Advice, s)
 		default:
 			p.Facts = append(p.Facts, s)
 		}
 	}
+}
+
+// uncleared reports whether a campaign's statement of what cannot be cleared
+// says the same, with names and evidence besides.
+func (p *page) uncleared(text string) bool {
+	for _, c := range p.Case.Campaigns {
+		for _, u := range c.CannotClear {
+			if u.Why != "" && strings.Contains(text, strings.TrimRight(u.Why, ". ")) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // chooseEvidence decides which log lines the appendix holds when there are
@@ -433,10 +448,22 @@ func (p *page) citeAtMost(ids []string, total int64, n int) cites {
 
 // Tenant names a tenant for people: by its domain where one was seen.
 func (p *page) Tenant(id string) string {
+	name, namesakes := "", 0
 	for _, t := range p.Case.Case.Tenants {
 		if t.ID == id && len(t.Domains) > 0 {
-			return t.Domains[0]
+			name = t.Domains[0]
 		}
+	}
+	for _, t := range p.Case.Case.Tenants {
+		if name != "" && len(t.Domains) > 0 && t.Domains[0] == name {
+			namesakes++
+		}
+	}
+	switch {
+	case name != "" && namesakes > 1 && len(id) == 36:
+		return name + " (" + id[:8] + ")"
+	case name != "":
+		return name
 	}
 	if id == "" {
 		return "tenant not named in the records"

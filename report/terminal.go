@@ -300,12 +300,20 @@ func (t *text) unknown(p *page) {
 			add(what + " cannot be cleared: " + u.Why)
 		}
 	}
+	var tenants []string
+	missing := map[string][]string{}
 	for _, m := range p.Coverage.NeverReceived {
-		s := sourceName(m.Source, "")
-		if m.Tenant != "" {
-			s += " of " + p.Tenant(m.Tenant)
+		if missing[m.Tenant] == nil {
+			tenants = append(tenants, m.Tenant)
 		}
-		add("never received: " + s + ". " + m.What)
+		missing[m.Tenant] = append(missing[m.Tenant], sourceName(m.Source, ""))
+	}
+	for _, id := range tenants {
+		of := ""
+		if id != "" {
+			of = " of " + p.Tenant(id)
+		}
+		add("never received" + of + ": " + strings.Join(missing[id], "; "))
 	}
 	for _, q := range p.NotAssessed {
 		add("not asked: " + q.Title + " (" + q.Reason + ")")

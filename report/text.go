@@ -208,6 +208,9 @@ func words(s string) string { return strings.ReplaceAll(s, "_", " ") }
 
 // sourceName names a log for people.
 func sourceName(source, kind string) string {
+	if s, k, ok := strings.Cut(source, "/"); ok && kind == "" {
+		source, kind = s, k
+	}
 	name := words(source)
 	switch source {
 	case "ual":
