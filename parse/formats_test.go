@@ -467,3 +467,35 @@ func TestNotMine(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkSignIn reads the sign-ins of testdata from parsed JSON on.
+func BenchmarkSignIn(b *testing.B) {
+	raw, err := os.ReadFile("testdata/entra_signin/graph.jsonl")
+	if err != nil {
+		b.Fatal(err)
+	}
+	line, _, _ := bytes.Cut(raw, []byte("\n"))
+	var p fastjson.Parser
+	batch := &event.Batch{}
+	s := NewSink(batch)
+	r := &Record{}
+	b.SetBytes(int64(len(line)))
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		if i%1000 == 0 {
+			batch.Reset()
+		}
+		v, err := p.ParseBytes(line)
+		if err != nil {
+			b.Fatal(err)
+		}
+		r.Next()
+		r.Raw, r.Value = line, v
+		Unwrap(r)
+		s.Begin(r, "entra_signin")
+		if err := (SignIn{}).Parse(r, s); err != nil {
+			b.Fatal(err)
+		}
+		s.Finish()
+	}
+}

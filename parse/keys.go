@@ -158,8 +158,53 @@ func appendJSONValue(dst []byte, v *fastjson.Value) []byte {
 	case fastjson.TypeString:
 		b, _ := v.StringBytes()
 		return appendJSONString(dst, view(b))
+	case fastjson.TypeNumber:
+		// fastjson takes 007 and nan for numbers. As text they stay readable.
+		n := len(dst)
+		if dst = v.MarshalTo(dst); !isNumber(dst[n:]) {
+			dst = appendJSONString(dst[:n], string(dst[n:]))
+		}
+		return dst
 	}
 	return v.MarshalTo(dst)
+}
+
+// isNumber reports whether b is a number as RFC 8259 has it.
+func isNumber(b []byte) bool {
+	b = bytes.TrimPrefix(b, []byte("-"))
+	switch n := countDigits(b); {
+	case n == 0, n > 1 && b[0] == '0':
+		return false
+	default:
+		b = b[n:]
+	}
+	if len(b) > 0 && b[0] == '.' {
+		n := countDigits(b[1:])
+		if n == 0 {
+			return false
+		}
+		b = b[1+n:]
+	}
+	if len(b) > 0 && b[0]|0x20 == 'e' {
+		b = b[1:]
+		if len(b) > 0 && (b[0] == '+' || b[0] == '-') {
+			b = b[1:]
+		}
+		n := countDigits(b)
+		if n == 0 {
+			return false
+		}
+		b = b[n:]
+	}
+	return len(b) == 0
+}
+
+func countDigits(b []byte) int {
+	n := 0
+	for n < len(b) && '0' <= b[n] && b[n] <= '9' {
+		n++
+	}
+	return n
 }
 
 // setTime fills in e's time from the first of the values that holds one.
