@@ -84,7 +84,7 @@ func pageFuncs() template.FuncMap {
 			return n
 		},
 		"iso":   func(t casefile.Time) string { return t.String() },
-		"known": known,
+		"known": known, "sentence": sentence, "prose": prose,
 		"parts": func(s string) []string { return strings.Split(s, "@") },
 		"join":  func(s []string) string { return strings.Join(s, ", ") },
 		"short": func(s string, n int) string {
@@ -179,6 +179,7 @@ type campaignView struct {
 	Pictures  []picture
 	Facts     []casefile.Sentence
 	Steps     []stepView
+	MoreSteps []stepView // folded away
 	StepsCut  int
 	Findings  []findingView
 	FindCut   int
@@ -194,9 +195,13 @@ type campaignView struct {
 	Tokens    []casefile.TokenRef
 	TokCut    int
 	Bar       []barPart
+	Uncleared int64 // mailboxes that cannot be cleared, besides those in Reach
 	Joins     []casefile.Join
 	JoinCut   int
 }
+
+// fewSteps is how many steps of a timeline are not folded away.
+const fewSteps = 12
 
 type stepView struct {
 	casefile.TimelineEntry
@@ -462,6 +467,8 @@ func (p *page) Tenant(id string) string {
 	switch {
 	case name != "" && namesakes > 1 && len(id) == 36:
 		return name + " (" + id[:8] + ")"
+	case name != "" && namesakes > 1:
+		return name + " (no id)"
 	case name != "":
 		return name
 	}
@@ -489,9 +496,37 @@ func (p *page) Left(list any, what string) string {
 	return plural(int64(n), "more "+strings.ReplaceAll(what, "/", "/more ")) + " in case.json."
 }
 
+// Domains names the organizations of the case, each once.
+func (p *page) Domains() []string {
+	var out []string
+	for _, t := range p.Case.Case.Tenants {
+		name := p.Tenant(t.ID)
+		if len(t.Domains) > 0 {
+			name = t.Domains[0]
+		}
+		if !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
 // ref is a finding or campaign that something refers to. Anchor is empty when
 // the page does not show it.
 type ref struct{ Text, Anchor string }
+
+// Refs are the findings and campaigns that a sentence refers to, each once.
+// A case's only campaign goes without saying.
+func (p *page) Refs(ids []string) []ref {
+	var out []ref
+	for _, id := range ids {
+		r := p.Ref(id)
+		if _, finding := p.findings[id]; (finding || len(p.Campaigns) > 1) && !slices.Contains(out, r) {
+			out = append(out, r)
+		}
+	}
+	return out
+}
 
 // Ref looks up a finding or campaign by its id.
 func (p *page) Ref(id string) ref {
@@ -518,15 +553,24 @@ func (p *page) finding(f casefile.Finding) findingView {
 
 func (p *page) campaign(c casefile.Campaign, n int, only bool) campaignView {
 	v := campaignView{Campaign: c, N: n, Only: only}
-	for _, s := range c.Verdict {
-		if s.Kind != casefile.Absence {
-			v.Facts = append(v.Facts, s)
+	said := map[string]bool{}
+	for _, s := range p.Verdict {
+		said[s.Text] = true
+	}
+	for _, s := range c.Verdict { // what the page said above is not said again
+		if s.Kind == casefile.Absence || said[s.Text] || s.Kind == casefile.Limit && p.uncleared(s.Text) {
+			continue
 		}
+		s.Refs = slices.DeleteFunc(slices.Clone(s.Refs), func(id string) bool { return id == c.ID })
+		v.Facts = append(v.Facts, s)
 	}
 	steps, left := cut(c.Timeline, p.Rows)
 	v.StepsCut = left
 	for i, s := range steps {
 		v.Steps = append(v.Steps, stepView{s, i + 1})
+	}
+	if len(v.Steps) > fewSteps+3 {
+		v.Steps, v.MoreSteps = v.Steps[:fewSteps], v.Steps[fewSteps:]
 	}
 	v.Pictures = pictures(c, p.Coverage, n, p.Tenant)
 	var fs []casefile.Finding
@@ -561,7 +605,8 @@ func (p *page) campaign(c casefile.Campaign, n int, only bool) campaignView {
 	v.Sessions, v.SessCut = cut(c.Sessions, p.Rows)
 	v.Tokens, v.TokCut = cut(c.Tokens, p.Rows)
 	v.Joins, v.JoinCut = cut(c.Joins, p.Rows)
-	v.Bar = shareBar(c.ShareOfMailboxes)
+	v.Uncleared = unclearedBoxes(c)
+	v.Bar = shareBar(c.ShareOfMailboxes, v.Uncleared)
 	return v
 }
 
@@ -572,8 +617,62 @@ func sortBoxes(boxes []casefile.MailboxRef) {
 	})
 }
 
-func shareBar(s casefile.Share) []barPart {
+// unclearedBoxes counts the mailboxes that the campaign's statements say cannot
+// be cleared. Statements overlap: where one does not name its members, the
+// largest count is a lower bound.
+func unclearedBoxes(c casefile.Campaign) int64 {
+	names := map[string]bool{}
+	var most int64
+	for _, u := range c.CannotClear {
+		if !strings.Contains(u.What, "mailbox") {
+			continue
+		}
+		most = max(most, u.Count)
+		for _, m := range u.Members {
+			names[m] = true
+		}
+	}
+	return max(most, int64(len(names)))
+}
+
+// Tallies are the numbers of the mailboxes cell. A nought is not shown where
+// something cannot be cleared: that would read as "none".
+func (v campaignView) Tallies() []tally {
+	m := v.Reach.Mailboxes
+	out := []tally{{number(m.Confirmed), casefile.Confirmed, ""}, {number(m.Probable), casefile.Probable, ""}}
+	switch {
+	case m.Possible == 0 && v.Uncleared > 0:
+		out = append(out, tally{number(v.Uncleared), casefile.Possible, "cannot be cleared"})
+	default:
+		out = append(out, tally{number(m.Possible), casefile.Possible, ""})
+	}
+	return out
+}
+
+// MessageTallies are the numbers of the messages cell.
+func (v campaignView) MessageTallies() []tally {
+	m := v.Reach.Messages
+	out := []tally{{number(m.Confirmed), casefile.Confirmed, ""}, {number(m.Probable), casefile.Probable, ""}, {number(m.Possible), casefile.Possible, ""}}
+	if m.Probable == 0 && (v.Reach.WholeFolders > 0 || v.Reach.Windows > 0) {
+		out[1].Number, out[1].Note = "?", "number not in the logs"
+	}
+	if m.Possible == 0 && v.Uncleared > 0 {
+		out[2].Number, out[2].Note = "?", "number not in the logs"
+	}
+	return out
+}
+
+type tally struct {
+	Number    string
+	Certainty casefile.Certainty
+	Note      string
+}
+
+func shareBar(s casefile.Share, uncleared int64) []barPart {
 	total := max(s.Denominator, s.Confirmed+s.Probable+s.Possible)
+	if s.Possible == 0 {
+		s.Possible = min(uncleared, total-s.Confirmed-s.Probable)
+	}
 	if total <= 0 {
 		return nil
 	}

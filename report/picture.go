@@ -70,6 +70,7 @@ type strip struct {
 type stripPart struct {
 	X, W  float64
 	Gap   bool
+	Brief bool // a gap as small organizations have them on weekends
 	Title string
 }
 
@@ -183,7 +184,7 @@ func (p *picture) lanes(c casefile.Campaign, ax axis, y float64) float64 {
 			}
 			any = true
 			x := ax.x(s.Time.Time)
-			title := stamp(s.Time) + " UTC: " + s.Text
+			title := stamp(s.Time) + " UTC: " + prose(s.Text)
 			label := fmt.Sprint(i + 1)
 			w := max(20, 8+7.4*float64(len(label)))
 			if k := len(l.Marks); k > 0 && x-l.Marks[k-1].X < (w+l.Marks[k-1].W)/2+2 {
@@ -205,7 +206,7 @@ func (p *picture) lanes(c casefile.Campaign, ax axis, y float64) float64 {
 				}
 				w := max(ax.x(s.Until.Time)-x, 3)
 				ends[row] = x + w
-				l.Bars = append(l.Bars, bar{X: x, W: round(w), Y: marks + 15 + 7*float64(row), Title: stamp(s.Time) + " to " + stamp(s.Until) + " UTC: " + s.Text, Step: i + 1})
+				l.Bars = append(l.Bars, bar{X: x, W: round(w), Y: marks + 15 + 7*float64(row), Title: stamp(s.Time) + " to " + stamp(s.Until) + " UTC: " + prose(s.Text), Step: i + 1})
 			}
 		}
 		if !any {
@@ -280,7 +281,7 @@ func (p *picture) strips(c casefile.Campaign, cov casefile.Coverage, ax axis, y 
 			if x2-x1 < 1 {
 				continue
 			}
-			st.Parts = append(st.Parts, stripPart{X: x1, W: round(x2 - x1), Gap: true, Title: name + ": no record from " + stamp(g.From) + " to " + stamp(g.To) + " UTC"})
+			st.Parts = append(st.Parts, stripPart{X: x1, W: round(x2 - x1), Gap: true, Brief: g.Hours < 72, Title: name + ": no record from " + stamp(g.From) + " to " + stamp(g.To) + " UTC"})
 		}
 		p.Strips = append(p.Strips, st)
 		y += step

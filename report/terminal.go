@@ -91,6 +91,7 @@ func (t *text) head(name, more string) {
 func (t *text) item(mark, s string) { t.hang("  "+mark+" ", s, "") }
 
 func (t *text) hang(first, s, code string) {
+	s = prose(s)
 	indent := strings.Repeat(" ", width(first))
 	lead := first
 	for _, l := range wrap(s, t.width-width(first)) {
@@ -205,7 +206,14 @@ func (t *text) campaign(c campaignView) {
 		{casefile.Probable, c.Reach.Mailboxes.Probable, c.Reach.Messages.Probable, c.ShareOfMailboxes.ProbableShare},
 		{casefile.Possible, c.Reach.Mailboxes.Possible, c.Reach.Messages.Possible, c.ShareOfMailboxes.PossibleShare},
 	} {
-		l := fmt.Sprintf("  %s  %-16s %-18s", t.certain(k.certainty), plural(k.boxes, "mailbox/mailboxes"), plural(k.messages, "message"))
+		boxes, messages := plural(k.boxes, "mailbox/mailboxes"), plural(k.messages, "message")
+		if k.certainty == casefile.Probable && k.messages == 0 && c.Reach.WholeFolders+c.Reach.Windows > 0 || k.certainty == casefile.Possible && k.messages == 0 && c.Uncleared > 0 {
+			messages = "messages unknown" // a nought would read as "none"
+		}
+		if k.certainty == casefile.Possible && k.boxes == 0 && c.Uncleared > 0 {
+			boxes, messages = plural(c.Uncleared, "mailbox/mailboxes"), "cannot be cleared"
+		}
+		l := fmt.Sprintf("  %s  %-16s %-18s", t.certain(k.certainty), boxes, messages)
 		if c.ShareOfMailboxes.Denominator > 0 && k.boxes > 0 {
 			l += percent(k.share) + " of " + number(c.ShareOfMailboxes.Denominator)
 		}

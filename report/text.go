@@ -129,7 +129,10 @@ func decimal(f float64) string {
 	if f == float64(int64(f)) && f < 1e15 && f > -1e15 {
 		return number(int64(f))
 	}
-	return strconv.FormatFloat(f, 'f', -1, 64)
+	if f > -0.1 && f < 0.1 {
+		return strconv.FormatFloat(f, 'g', 2, 64)
+	}
+	return strings.TrimRight(strconv.FormatFloat(f, 'f', 2, 64), "0")
 }
 
 // percent writes a share of 0..1. A share that is not nothing is never shown
@@ -200,6 +203,43 @@ func bytesText(n int64) string {
 		return strconv.FormatFloat(float64(n)/1e6, 'f', 1, 64) + " MB"
 	}
 	return strconv.FormatFloat(float64(n)/1e9, 'f', 1, 64) + " GB"
+}
+
+// prose makes the times in a statement readable: "2023-12-05T00:48:03.25547Z"
+// as "2023-12-05 00:48:03 UTC". case.json keeps them in full.
+func prose(s string) string {
+	for from := 0; ; {
+		i := strings.IndexByte(s[from:], 'T')
+		if i < 0 {
+			return s
+		}
+		i += from
+		from = i + 1
+		end := strings.IndexByte(s[i:], 'Z')
+		if i < len("2006-01-02") || end < 0 || end > len("T15:04:05.999999999") {
+			continue
+		}
+		start := i - len("2006-01-02")
+		t, err := time.Parse(time.RFC3339Nano, s[start:i+end+1])
+		if err != nil {
+			continue
+		}
+		s = s[:start] + t.Format("2006-01-02 15:04:05") + " UTC" + s[i+end+1:]
+	}
+}
+
+// sentence begins a statement with a capital, unless it begins with a name, and
+// ends it with a full stop.
+func sentence(s string) string {
+	s = prose(s)
+	first, _, _ := strings.Cut(s, " ")
+	if first != "" && strings.IndexFunc(first, func(r rune) bool { return r < 'a' || r > 'z' }) < 0 {
+		s = strings.ToUpper(s[:1]) + s[1:]
+	}
+	if s != "" && !strings.ContainsAny(s[len(s)-1:], ".!?:") {
+		s += "."
+	}
+	return s
 }
 
 // words turns a key of the contract into words: "origin_outside" into "origin

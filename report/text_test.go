@@ -33,13 +33,32 @@ func TestWordsForNumbers(t *testing.T) {
 		number(0): "0", number(999): "999", number(1000): "1,000", number(-1234567): "-1,234,567",
 		plural(1, "mailbox/mailboxes"): "1 mailbox", plural(2, "mailbox/mailboxes"): "2 mailboxes", plural(0, "record"): "0 records",
 		percent(0): "0 %", percent(0.0002): "under 0.1 %", percent(0.034): "3.4 %", percent(0.24): "24 %", percent(0.999): "over 99 %", percent(1): "100 %",
-		decimal(2.5): "2.5", decimal(4320): "4,320",
+		decimal(2.5): "2.5", decimal(4320): "4,320", decimal(1.8833333): "1.88", decimal(29.90): "29.9", decimal(0.0123): "0.012",
 		span(90 * time.Minute): "90 minutes", span(50 * time.Hour): "2 days",
 		bytesText(999): "999 bytes", bytesText(1843220): "1.8 MB",
 		stamp(casefile.Time{}): "not known",
 	} {
 		if got != want {
 			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+func TestProse(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                                       "",
+		"granted at 2023-12-05T00:48:03.25547Z.": "granted at 2023-12-05 00:48:03 UTC.",
+		"from 2023-12-05T00:48:03Z to 2023-12-06T00:00:00Z": "from 2023-12-05 00:48:03 UTC to 2023-12-06 00:00:00 UTC",
+		"T and Z, 2023-99-05T00:48:03Z":                     "T and Z, 2023-99-05T00:48:03Z",
+		"TTTTTTTTTTTTTTTTZ":                                 "TTTTTTTTTTTTTTTTZ",
+	} {
+		if got := prose(in); got != want {
+			t.Errorf("prose(%q) = %q, want %q", in, got, want)
+		}
+	}
+	for in, want := range map[string]string{"the log is missing": "The log is missing.", "svc-test added it": "svc-test added it.", "Done.": "Done.", "": ""} {
+		if got := sentence(in); got != want {
+			t.Errorf("sentence(%q) = %q, want %q", in, got, want)
 		}
 	}
 }
