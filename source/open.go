@@ -5,6 +5,7 @@ import (
 	"archive/zip"
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -69,12 +70,52 @@ func (r *Reader) readPath(path string) error {
 func (r *Reader) readStdin() error {
 	h := sha256.New()
 	n := len(r.files)
-	c := &counter{r: io.TeeReader(os.Stdin, h), progress: r.Progress}
+	c := &counter{r: io.TeeReader(&interruptible{ctx: r.ctx, r: os.Stdin}, h), progress: r.Progress}
 	err := r.readStream("-", "stdin", c, 0)
 	for _, f := range r.files[n:] {
 		f.OuterSHA256, f.OuterBytes = hex.EncodeToString(h.Sum(nil)), c.n
 	}
 	return err
+}
+
+// interruptible makes reading from a terminal or a pipe end with the context: a
+// read that waits for input cannot be cancelled otherwise.
+type interruptible struct {
+	ctx  context.Context
+	r    io.Reader
+	buf  []byte
+	rest []byte
+	done chan readResult
+}
+
+type readResult struct {
+	n   int
+	err error
+}
+
+func (x *interruptible) Read(p []byte) (int, error) {
+	if len(x.rest) == 0 {
+		if x.done == nil {
+			x.done = make(chan readResult, 1)
+			x.buf = make([]byte, 256<<10)
+		}
+		go func() {
+			n, err := x.r.Read(x.buf)
+			x.done <- readResult{n, err}
+		}()
+		select {
+		case res := <-x.done:
+			if res.n == 0 {
+				return 0, res.err
+			}
+			x.rest = x.buf[:res.n] // an error comes again with the next read
+		case <-x.ctx.Done():
+			return 0, stop{x.ctx.Err()}
+		}
+	}
+	n := copy(p, x.rest)
+	x.rest = x.rest[n:]
+	return n, nil
 }
 
 func (r *Reader) readFile(path string) error {
