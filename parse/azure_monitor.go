@@ -1,6 +1,7 @@
 package parse
 
 import (
+	"bytes"
 	"strings"
 
 	"github.com/valyala/fastjson"
@@ -35,8 +36,8 @@ func (x AzureMonitor) Sniff(r *Record) bool {
 }
 
 type azureFields struct {
-	when, generated, eventTime, submitted, category, operation, resource, tenant, correlation, resultType, resultSignature *fastjson.Value
-	resultDescription, ip, identity, level, location, properties, eventID, id, caller, status, authorization, claims, typ  *fastjson.Value
+	when, generated, eventTime, submitted, category, operation, resource, tenant, correlation, resultType, resultSignature       *fastjson.Value
+	props, resultDescription, ip, identity, level, location, properties, eventID, id, caller, status, authorization, claims, typ *fastjson.Value
 }
 
 func (f *azureFields) visit(key []byte, v *fastjson.Value) {
@@ -99,6 +100,7 @@ func (AzureMonitor) read(r *Record, f *azureFields) bool {
 		return false
 	}
 	o.Visit(f.visit)
+	f.props, _ = r.open(f.properties)
 	switch {
 	case f.operation == nil:
 		return f.category != nil && f.when != nil && (f.resource != nil || f.properties != nil)
@@ -120,11 +122,11 @@ func (x AzureMonitor) Parse(r *Record, s *Sink) error {
 		return ErrNotMine
 	}
 	// Another format may be due: this one takes what the others leave.
-	if (SignIn{}).Sniff(r) || (Directory{}).Sniff(r) || (GraphActivity{}).Sniff(r) || (Risk{}).Sniff(r) || (Defender{}).Sniff(r) {
+	if x.suspect(&f) && ((SignIn{}).Sniff(r) || (Directory{}).Sniff(r) || (GraphActivity{}).Sniff(r) || (Risk{}).Sniff(r) || (Defender{}).Sniff(r)) {
 		return ErrNotMine
 	}
 	e := s.Event(event.AzureActivity)
-	props, _ := r.open(f.properties)
+	props := f.props
 	var t eventTime
 	setTime(&t, f.when, f.eventTime, f.generated, get(props, "activityDateTime", "ActivityDate"), f.submitted)
 	e.Time = t.us
@@ -178,6 +180,13 @@ func (x AzureMonitor) Parse(r *Record, s *Sink) error {
 	}
 	e.Detail = s.Bytes(d.bytes())
 	return nil
+}
+
+// suspect reports cheaply whether a record may be another format's.
+func (AzureMonitor) suspect(f *azureFields) bool {
+	category := text(f.category)
+	return f.props == nil || signInKind(category) != "" || riskCategory(category) != "" || bytes.HasPrefix(category, []byte("AdvancedHunting-")) ||
+		has(f.props, "activityDisplayName") || has(f.props, "targetResources") || has(f.props, "loggedByService") || has(f.props, "requestUri")
 }
 
 // named reads text, or {"value":...,"localizedValue":...} of the REST form.

@@ -419,8 +419,8 @@ func TestItems(t *testing.T) {
 
 // TestRefused checks that each record is refused for its own reason.
 func TestRefused(t *testing.T) {
-	want := []error{errContentList, errSystemObj, errCounts, errCounts, errRuleTest, errRules, errODataPage}
-	all := readAll(t, "testdata/refused/refused.jsonl")
+	want := []error{errContentList, errCounts, errCounts, errRuleTest, errRules, errODataPage, errSystemObj}
+	all := append(readAll(t, "testdata/refused/refused.jsonl"), readAll(t, "testdata/refused/audit_data_only.csv")...)
 	if len(all) != len(want) {
 		t.Fatalf("%d records", len(all))
 	}

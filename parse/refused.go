@@ -52,8 +52,8 @@ func (Refused) reason(r *Record) error {
 	switch {
 	case f.contentURI && f.content:
 		return errContentList
-	case f.creationTime && f.operation && f.destroyed && !f.auditData:
-		return errSystemObj
+	case r.Table && f.creationTime && f.operation && f.destroyed && !f.auditData:
+		return errSystemObj // in JSON such a record still says who and when
 	case f.keys > 0 && f.keys == f.derived:
 		return errRuleTest
 	case f.ruleName && f.owner && f.enabled:
