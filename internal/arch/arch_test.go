@@ -1,0 +1,148 @@
+// Package arch holds the tree to its own rules: who may import whom, where C
+// code may be, and what no package may do.
+package arch
+
+import (
+	"bytes"
+	"encoding/json"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// allowed says which of our packages a folder may import. Imports point one
+// way; what is not listed is refused. A folder that is missing here fails the
+// test, so that a new one is placed on purpose.
+func allowed() map[string][]string {
+	return map[string][]string{
+		"event":               {},
+		"casefile":            {},
+		"source":              {"event"},
+		"parse":               {"event"},
+		"enrich":              {"event"},
+		"store":               {"event"},
+		"store/storetest":     {"event", "store"},
+		"store/duckdb":        {"event", "store"},
+		"ingest":              {"event", "source", "parse", "store", "casefile"},
+		"detect":              {"event", "store", "casefile"},
+		"detect/detecttest":   {"event", "store", "casefile"},
+		"investigate":         {"event", "store", "casefile", "detect"},
+		"report":              {"casefile"},
+		"internal/casefolder": {"casefile"},
+		"internal/progress":   {},
+		"internal/corpora":    {},
+		"internal/progress":   {},
+		"internal/arch":       {},
+		"internal/bench":      {"enrich", "event", "ingest", "parse", "store/duckdb"},
+		"cmd/midwatch":        {"casefile", "detect", "enrich", "event", "ingest", "investigate", "parse", "report", "store", "store/duckdb", "internal/casefolder", "internal/progress"},
+	}
+}
+
+// cgo is where C code may be linked.
+func cgo() []string { return []string{"store/duckdb", "internal/bench"} }
+
+type pkg struct {
+	ImportPath, Dir string
+	Imports         []string
+	Module          *struct{ Path string }
+	GoFiles         []string
+}
+
+func packages(t *testing.T) []pkg {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-json=ImportPath,Dir,Imports,Module,GoFiles", "midwatch/...")
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ps []pkg
+	for d := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p pkg
+		if err := d.Decode(&p); err == io.EOF {
+			return ps
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		ps = append(ps, p)
+	}
+}
+
+func TestImportsPointOneWay(t *testing.T) {
+	rules := allowed()
+	for _, p := range packages(t) {
+		name := strings.TrimPrefix(p.ImportPath, "midwatch/")
+		may, listed := rules[name]
+		if !listed {
+			t.Errorf("package %s is not in the table of this test; place it", name)
+			continue
+		}
+		for _, i := range p.Imports {
+			if ours, ok := strings.CutPrefix(i, "midwatch/"); ok && !slices.Contains(may, ours) {
+				t.Errorf("%s imports %s", name, ours)
+			}
+			if strings.Contains(i, "duckdb-go") && !slices.Contains(cgo(), name) && name != "detect/detecttest" {
+				t.Errorf("%s links C code through %s", name, i)
+			}
+			if i == "C" && !slices.Contains(cgo(), name) {
+				t.Errorf("%s uses cgo", name)
+			}
+		}
+	}
+}
+
+// No init(), no blank imports (but drivers in programs of ours), a comment for
+// every package, and nothing that prints or exits outside of cmd.
+func TestHabits(t *testing.T) {
+	for _, p := range packages(t) {
+		name := strings.TrimPrefix(p.ImportPath, "midwatch/")
+		program := strings.HasPrefix(name, "cmd/") || name == "internal/bench"
+		documented := len(p.GoFiles) == 0
+		for _, file := range p.GoFiles {
+			path := filepath.Join(p.Dir, file)
+			f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ParseComments)
+			if err != nil {
+				t.Fatal(err)
+			}
+			documented = documented || f.Doc != nil
+			for _, i := range f.Imports {
+				if i.Name != nil && i.Name.Name == "_" && i.Path.Value != `"embed"` && !program && name != "detect/detecttest" {
+					t.Errorf("%s/%s: blank import of %s", name, file, i.Path.Value)
+				}
+			}
+			for _, d := range f.Decls {
+				if fn, ok := d.(*ast.FuncDecl); ok && fn.Recv == nil && fn.Name.Name == "init" {
+					t.Errorf("%s/%s: init()", name, file)
+				}
+			}
+			if program {
+				continue
+			}
+			ast.Inspect(f, func(n ast.Node) bool {
+				sel, ok := n.(*ast.SelectorExpr)
+				if !ok {
+					return true
+				}
+				x, ok := sel.X.(*ast.Ident)
+				if !ok {
+					return true
+				}
+				switch x.Name + "." + sel.Sel.Name {
+				case "os.Exit", "fmt.Println", "fmt.Printf", "fmt.Print", "log.Fatal", "log.Printf", "log.Println", "time.Now":
+					t.Errorf("%s/%s: %s.%s; only cmd prints and exits, and time comes from events or an injected clock", name, file, x.Name, sel.Sel.Name)
+				}
+				return true
+			})
+		}
+		if !documented {
+			t.Errorf("package %s has no comment", name)
+		}
+	}
+}
