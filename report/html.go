@@ -662,6 +662,16 @@ func (v campaignView) MessageTallies() []tally {
 	return out
 }
 
+// AppName names an application of the campaign by its id, or is empty.
+func (v campaignView) AppName(id string) string {
+	for _, a := range v.Apps {
+		if a.ID == id {
+			return a.Name
+		}
+	}
+	return ""
+}
+
 type tally struct {
 	Number    string
 	Certainty casefile.Certainty
