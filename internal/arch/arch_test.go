@@ -38,7 +38,6 @@ func allowed() map[string][]string {
 		"internal/casefolder": {"casefile"},
 		"internal/progress":   {},
 		"internal/corpora":    {},
-		"internal/progress":   {},
 		"internal/arch":       {},
 		"internal/bench":      {"enrich", "event", "ingest", "parse", "store/duckdb"},
 		"cmd/midwatch":        {"casefile", "detect", "enrich", "event", "ingest", "investigate", "parse", "report", "store", "store/duckdb", "internal/casefolder", "internal/progress"},
