@@ -572,7 +572,9 @@ func (p *page) campaign(c casefile.Campaign, n int, only bool) campaignView {
 	if len(v.Steps) > fewSteps+3 {
 		v.Steps, v.MoreSteps = v.Steps[:fewSteps], v.Steps[fewSteps:]
 	}
-	v.Pictures = pictures(c, p.Coverage, n, p.Tenant)
+	drawn := c
+	drawn.Timeline = steps // a mark links to its step below
+	v.Pictures = pictures(drawn, p.Coverage, n, p.Tenant)
 	var fs []casefile.Finding
 	for _, id := range c.Findings {
 		if f, ok := p.findings[id]; ok {

@@ -29,7 +29,7 @@ func pages(t *testing.T) map[string]string {
 		"quiet":   htmlOf(t, readCase(t, "quiet"), Options{}),
 		"empty":   htmlOf(t, &casefile.Case{}, Options{}),
 		"hostile": htmlOf(t, hostileCase(), hostileOptions()),
-		"large":   htmlOf(t, largeCase(3000, 5), Options{}),
+		"large":   htmlOf(t, largeCase(300, 3), Options{Rows: 60}),
 	}
 }
 

@@ -274,6 +274,9 @@ func sourceName(source, kind string) string {
 	case "google":
 		name = "Google Workspace reports"
 	}
+	if kind == "noninteractive" {
+		kind = "non-interactive"
+	}
 	if kind != "" {
 		name += ", " + words(kind)
 	}
