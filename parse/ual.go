@@ -362,14 +362,23 @@ func (UAL) common(e *event.Event, f *ualFields, s *Sink) {
 		e.ActorID = s.Lower(b)
 	}
 	e.Target = s.Bytes(text(f.objectID))
+	// A record may name the client and the back end that acted for it; the
+	// client is the one to keep.
 	for _, v := range [...]*fastjson.Value{f.clientIP, f.clientIPAddress, f.actorIP} {
-		if b := text(v); len(b) > 0 {
-			s.SetIP(e, b)
-			if e.IP != "" {
-				e.Flags &^= event.FlagIPUnparsed
-				break
-			}
+		if e.IP != "" && !e.IPService {
+			break
 		}
+		b := text(v)
+		if len(b) == 0 {
+			continue
+		}
+		ip, service := e.IP, e.IPService
+		if s.SetIP(e, b); e.IPService && ip != "" || e.IP == "" {
+			e.IP, e.IPService = ip, service
+		}
+	}
+	if e.IP != "" {
+		e.Flags &^= event.FlagIPUnparsed
 	}
 	e.UserAgent = s.Bytes(text(f.userAgent))
 	e.SessionID = s.Bytes(text(f.sessionID))
