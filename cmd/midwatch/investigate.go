@@ -40,8 +40,8 @@ func newInvestigate(std stdio) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "investigate PATH...",
 		Short: "Read exported logs and write a case: what happened, since when, what was reached",
-		Long: `Read exported logs and write a case folder with the event store (events.duckdb),
-case.json, report.html and sources.json. The verdict is printed.
+		Long: `Read exported logs and write a case folder: the event store (events.duckdb),
+case.json, report.html, sources.json and tables as CSV. The verdict is printed.
 
 PATH is a file, a folder (read with everything below it), an archive (.gz, .zst,
 .zip, .tar, also nested) or - for standard input, in any mixture. Formats are
@@ -233,9 +233,14 @@ func writeCase(ctx context.Context, d *casefolder.Draft, st store.Store, c *case
 		k := det.Card()
 		opts.Cards[k.ID] = report.Card{Title: k.Title, Why: k.Why, FalsePositives: k.FalsePositives}
 	}
-	return casefolder.WriteFile(d.File(casefolder.Report), func(w io.Writer) error {
-		return report.HTML{}.Write(w, casefolder.Report, c, opts)
-	})
+	for _, f := range []report.Format{report.HTML{}, report.CSV{}} {
+		for _, name := range f.Files() {
+			if err := casefolder.WriteFile(d.File(name), func(w io.Writer) error { return f.Write(w, name, c, opts) }); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // outcome is what --json prints.
