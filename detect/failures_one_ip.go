@@ -3,6 +3,8 @@ package detect
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -51,16 +53,23 @@ func (d failuresOneIP) Detect(ctx context.Context, q store.Querier) ([]casefile.
 			max(CASE WHEN nth = ` + fmt.Sprint(failedUsers) + ` THEN failed_at END) AS reached
 		FROM ranked GROUP BY tenant, ip, day
 	)
-	SELECT tenant, ip, min(reached), count(*), max(failed), max(clean), min(day), max(day)
+	SELECT tenant, ip, day, reached, failed, clean
 	FROM days WHERE failed >= ` + fmt.Sprint(failedUsers) + ` AND failed > clean
-	GROUP BY tenant, ip ORDER BY tenant, ip`
-	var hits []ipHit
+	ORDER BY tenant, ip, day`
+	var hits []*ipHit
 	err := rows(ctx, q, query, nil, func(scan scanner) error {
-		var h ipHit
-		if err := scan(&h.tenant, &h.ip, &h.reached, &h.days, &h.maxFailed, &h.maxClean, &h.from, &h.to); err != nil {
+		var tenant, ip string
+		var day, reached time.Time
+		var failed, clean int64
+		if err := scan(&tenant, &ip, &day, &reached, &failed, &clean); err != nil {
 			return err
 		}
-		hits = append(hits, h)
+		if n := len(hits); n == 0 || hits[n-1].tenant != tenant || hits[n-1].ip != ip {
+			hits = append(hits, &ipHit{tenant: tenant, ip: ip, reached: reached})
+		}
+		h := hits[len(hits)-1]
+		h.days = append(h.days, day.UTC().Format(time.DateOnly))
+		h.maxFailed, h.maxClean = max(h.maxFailed, failed), max(h.maxClean, clean)
 		return nil
 	})
 	if err != nil {
@@ -78,30 +87,31 @@ func (d failuresOneIP) Detect(ctx context.Context, q store.Querier) ([]casefile.
 }
 
 type ipHit struct {
-	tenant, ip                string
-	reached, from, to         time.Time
-	days, maxFailed, maxClean int64
+	tenant, ip          string
+	reached             time.Time // when the limit was reached first
+	days                []string  // on which it was
+	maxFailed, maxClean int64
 }
 
-func (failuresOneIP) finding(ctx context.Context, q store.Querier, h ipHit) (casefile.Finding, error) {
+func (failuresOneIP) finding(ctx context.Context, q store.Querier, h *ipHit) (casefile.Finding, error) {
 	f := casefile.Finding{Tenant: h.tenant, Severity: casefile.Low, Detected: casefile.TimeOf(h.reached)}
-	from := `signins WHERE tenant = ? AND ip = ? AND day >= ? AND day <= ? AND pw IN ('wrong', 'no_user', 'locked', 'right', 'accepted')`
-	args := []any{h.tenant, h.ip, h.from, h.to}
+	from := `signins WHERE tenant = ? AND ip = ? AND CAST(day AS VARCHAR) IN (` + quoted(h.days) + `) AND pw IN ('wrong', 'no_user', 'locked', 'right', 'accepted')`
+	args := []any{h.tenant, h.ip}
 
 	victims, converted := map[string]bool{}, map[string]time.Time{}
 	var attempts int64
 	query := signInsSQL() + `, mine AS (SELECT * FROM ` + from + `)
-		SELECT actor, count(CASE WHEN pw IN ('wrong', 'no_user', 'locked') THEN 1 END), count(CASE WHEN pw = 'wrong' THEN 1 END), min(time), max(time),
+		SELECT actor, count(CASE WHEN pw IN ('wrong', 'no_user', 'locked') THEN 1 END), min(time), max(time),
 			min(CASE WHEN pw IN ('wrong', 'no_user', 'locked') THEN time END),
 			max(CASE WHEN pw IN ('accepted', 'right') THEN time END), max(CASE WHEN pw = 'accepted' THEN 1 ELSE 0 END)
 		FROM mine GROUP BY actor ORDER BY actor`
 	var got []string
 	err := rows(ctx, q, query, args, func(scan scanner) error {
 		var actor string
-		var failed, wrong, accepted int64
+		var failed, accepted int64
 		var first, last time.Time
 		var failedAt, rightAt *time.Time
-		if err := scan(&actor, &failed, &wrong, &first, &last, &failedAt, &rightAt, &accepted); err != nil {
+		if err := scan(&actor, &failed, &first, &last, &failedAt, &rightAt, &accepted); err != nil {
 			return err
 		}
 		if failed == 0 {
@@ -131,7 +141,7 @@ func (failuresOneIP) finding(ctx context.Context, q store.Querier, h ipHit) (cas
 		f.Entities = append(f.Entities, casefile.Entity{Kind: casefile.Account, ID: v, Role: role})
 	}
 	f.Entities = append(f.Entities, casefile.Entity{Kind: casefile.IP, ID: h.ip, Role: casefile.RoleSource})
-	c, err := cite(ctx, q, signInsSQL(), from, args...)
+	c, err := cite(ctx, q, signInsSQL(), from+` AND actor IN (`+quoted(slices.Sorted(maps.Keys(victims)))+`)`, args...)
 	if err != nil {
 		return f, err
 	}
@@ -141,12 +151,12 @@ func (failuresOneIP) finding(ctx context.Context, q store.Querier, h ipHit) (cas
 		{Name: "accounts that failed on the worst day", Value: float64(h.maxFailed), Limit: limit(failedUsers)},
 		{Name: "accounts that only succeeded on such a day, at most", Value: float64(h.maxClean)},
 		{Name: "attempts", Value: float64(attempts)},
-		{Name: "days", Value: float64(h.days)},
+		{Name: "days", Value: float64(len(h.days))},
 		{Name: "passwords that turned out right", Value: float64(len(converted))},
 	}
 	f.Title = fmt.Sprintf("%s failed against %s", h.ip, plural(int64(len(victims)), "account", "accounts"))
 	f.Why = fmt.Sprintf("%s from %s against %s on %s; on the worst day %d accounts failed, and at most %d signed in from there without a failure.",
-		plural(attempts, "failed attempt", "failed attempts"), h.ip, plural(int64(len(victims)), "account", "accounts"), plural(h.days, "day", "days"), h.maxFailed, h.maxClean)
+		plural(attempts, "failed attempt", "failed attempts"), h.ip, plural(int64(len(victims)), "account", "accounts"), plural(int64(len(h.days)), "day", "days"), h.maxFailed, h.maxClean)
 	if len(converted) > 0 {
 		f.Severity = casefile.High
 		f.Techniques = append(f.Techniques, "T1078.004")

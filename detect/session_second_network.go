@@ -3,6 +3,8 @@ package detect
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -58,13 +60,11 @@ func (d sessionSecondNetwork) Detect(ctx context.Context, q store.Querier) ([]ca
 	ORDER BY n.tenant, n.session_id, n.family, n.first_at, n.net`
 	var out []casefile.Finding
 	var cur []netUse
-	flush := func() error {
-		f, ok, err := d.finding(ctx, q, cur)
-		if ok {
+	flush := func() {
+		if f, ok := d.finding(cur); ok {
 			out = append(out, f)
 		}
 		cur = cur[:0]
-		return err
 	}
 	err := rows(ctx, q, query, nil, func(scan scanner) error {
 		var u netUse
@@ -72,9 +72,7 @@ func (d sessionSecondNetwork) Detect(ctx context.Context, q store.Querier) ([]ca
 			return err
 		}
 		if len(cur) > 0 && (cur[0].session != u.session || cur[0].tenant != u.tenant || cur[0].family != u.family) {
-			if err := flush(); err != nil {
-				return err
-			}
+			flush()
 		}
 		cur = append(cur, u)
 		return nil
@@ -82,10 +80,98 @@ func (d sessionSecondNetwork) Detect(ctx context.Context, q store.Querier) ([]ca
 	if err != nil {
 		return nil, err
 	}
-	if err := flush(); err != nil {
-		return nil, err
+	flush()
+	out = d.rare(out)
+	return out, d.cite(ctx, q, out)
+}
+
+// commonMoves is from how many slight findings in a tenant on moving sessions
+// are ordinary there and say nothing one by one.
+const commonMoves = 25
+
+// rare replaces the slight findings of a tenant by one that counts them, where
+// they are common: people with phones move.
+func (sessionSecondNetwork) rare(fs []casefile.Finding) []casefile.Finding {
+	slight := map[string][]casefile.Finding{}
+	var out []casefile.Finding
+	for _, f := range fs {
+		if f.Severity == casefile.Low {
+			slight[f.Tenant] = append(slight[f.Tenant], f)
+			continue
+		}
+		out = append(out, f)
 	}
-	return out, nil
+	for _, tenant := range slices.Sorted(maps.Keys(slight)) {
+		list := slight[tenant]
+		if len(list) < commonMoves {
+			out = append(out, list...)
+			continue
+		}
+		all := casefile.Finding{Tenant: tenant, Severity: casefile.Info}
+		accounts := map[string]bool{}
+		for i, f := range list {
+			all.First, all.Last = casefile.Earlier(all.First, f.First), casefile.Later(all.Last, f.Last)
+			for _, e := range f.Entities {
+				if e.Kind == casefile.Account {
+					accounts[e.ID] = true
+				}
+				if e.Kind == casefile.Session && i < 20 { // examples
+					all.Entities = append(all.Entities, e)
+				}
+			}
+			if i == commonMoves-1 {
+				all.Detected = f.Detected
+			}
+		}
+		all.Title = fmt.Sprintf("%d sessions moved between networks, which is ordinary here", len(list))
+		all.Counts = []casefile.Count{{Name: "sessions", Value: float64(len(list)), Limit: limit(commonMoves)}, {Name: "accounts", Value: float64(len(accounts))}}
+		all.Why = fmt.Sprintf("%d sessions of %d accounts were used from a second network, one after the other, in the same country and with the same user agent as far as recorded. So many say nothing one by one; with --asn and countries they can be told apart better.", len(list), len(accounts))
+		out = append(out, all)
+	}
+	return out
+}
+
+// cite adds the events of the findings' sessions.
+func (sessionSecondNetwork) cite(ctx context.Context, q store.Querier, fs []casefile.Finding) error {
+	at := map[string][]int{}
+	for i, f := range fs {
+		for _, e := range f.Entities {
+			if e.Kind == casefile.Session {
+				at[e.ID] = append(at[e.ID], i)
+			}
+		}
+	}
+	for chunk := range slices.Chunk(slices.Sorted(maps.Keys(at)), 500) {
+		from := `events WHERE session_id IN (` + quoted(chunk) + `) AND ip IS NOT NULL AND ip <> '' AND coalesce(ip_service, false) = false AND time IS NOT NULL`
+		err := rows(ctx, q, `SELECT session_id, CAST(id AS VARCHAR) FROM `+from+` ORDER BY time, id`, nil, func(scan scanner) error {
+			var session, id string
+			if err := scan(&session, &id); err != nil {
+				return err
+			}
+			for _, i := range at[session] {
+				fs[i].Events = append(fs[i].Events, id)
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("events of sessions: %w", err)
+		}
+	}
+	for i := range fs {
+		f := &fs[i]
+		f.EventCount = int64(len(f.Events))
+		if f.EventCount > casefile.MaxEvents {
+			var ids []string
+			for _, e := range f.Entities {
+				if e.Kind == casefile.Session {
+					ids = append(ids, e.ID)
+				}
+			}
+			f.Events = capIDs(f.Events)
+			f.EventsQuery = `SELECT id FROM events WHERE session_id IN (` + quoted(ids) + `) ORDER BY time, id`
+		}
+	}
+	return nil
 }
 
 type netUse struct {
@@ -95,10 +181,10 @@ type netUse struct {
 	common                                                int64
 }
 
-func (sessionSecondNetwork) finding(ctx context.Context, q store.Querier, us []netUse) (casefile.Finding, bool, error) {
+func (sessionSecondNetwork) finding(us []netUse) (casefile.Finding, bool) {
 	var f casefile.Finding
 	if len(us) < 2 {
-		return f, false, nil
+		return f, false
 	}
 	var second *netUse
 	interleaved, abroad, otherAgent := false, false, false
@@ -120,7 +206,7 @@ func (sessionSecondNetwork) finding(ctx context.Context, q store.Querier, us []n
 		}
 	}
 	if second == nil {
-		return f, false, nil
+		return f, false
 	}
 	f.Tenant, f.Severity = second.tenant, casefile.Low
 	switch {
@@ -145,11 +231,6 @@ func (sessionSecondNetwork) finding(ctx context.Context, q store.Querier, us []n
 		}
 		where = append(where, fmt.Sprintf("%s from %s, %s", net, casefile.TimeOf(u.first), plural(u.n, "record", "records")))
 	}
-	c, err := cite(ctx, q, "", `events WHERE session_id = ? AND ip IS NOT NULL AND coalesce(ip_service, false) = false`, second.session)
-	if err != nil {
-		return f, false, err
-	}
-	c.into(&f)
 	f.Counts = []casefile.Count{{Name: "networks", Value: float64(len(us)), Limit: limit(2)}}
 	f.Title = fmt.Sprintf("Session of %s used from a second network", firstOf(second.who, "an unknown account"))
 	f.Why = fmt.Sprintf("Session %s of %s came from %s.", second.session, firstOf(second.who, "an unknown account"), strings.Join(where[:min(len(where), 6)], "; then "))
@@ -159,5 +240,5 @@ func (sessionSecondNetwork) finding(ctx context.Context, q store.Querier, us []n
 	if otherAgent {
 		f.Why += " The user agent changed with the network."
 	}
-	return f, true, nil
+	return f, true
 }

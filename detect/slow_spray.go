@@ -3,6 +3,7 @@ package detect
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -50,18 +51,20 @@ func (slowSpray) Card() Card {
 }
 
 // orphansSQL leaves the failed guesses that nothing explains: the account had
-// not signed in from that network (/24, /48) and did not within half an hour,
-// and the address is not one that three or more accounts sign in from.
+// not signed in from that network (/24, /48), did not within half an hour, and
+// is not at home there (signs in from it on two days or more, be it later: the
+// beginning of the evidence is not the beginning of life); and the address is
+// not one that three or more accounts sign in from.
 // This is filter A of Javed and Paxson's and of Herley and Schechter's idea:
 // look at failures where benign ones are rare.
 func orphansSQL() string {
 	return signInsSQL() + `, familiar AS (
-		SELECT actor AS fam_actor, prefix AS fam_prefix, min(time) AS since FROM signins WHERE pw = 'accepted' GROUP BY actor, prefix
+		SELECT actor AS fam_actor, prefix AS fam_prefix, min(time) AS since, count(DISTINCT day) AS days FROM signins WHERE pw = 'accepted' GROUP BY actor, prefix
 	), shared AS (
 		SELECT origin FROM signins WHERE pw = 'accepted' GROUP BY origin HAVING count(DISTINCT actor) >= 3
 	), orphans AS (
 		SELECT s.* FROM signins s LEFT JOIN familiar f ON f.fam_actor = s.actor AND f.fam_prefix = s.prefix
-		WHERE s.pw IN ('wrong', 'locked', 'no_user') AND (f.since IS NULL OR f.since > s.time + INTERVAL 30 MINUTE)
+		WHERE s.pw IN ('wrong', 'locked', 'no_user') AND (f.since IS NULL OR f.since > s.time + INTERVAL 30 MINUTE AND f.days < 2)
 			AND s.origin NOT IN (SELECT origin FROM shared)
 	)`
 }
@@ -212,58 +215,51 @@ func (c *cell) where() (string, []any) {
 
 func (d slowSpray) finding(ctx context.Context, q store.Querier, c *cell) (casefile.Finding, bool, error) {
 	f := casefile.Finding{Tenant: c.tenant, Severity: casefile.Medium}
-	where, args := c.where()
-	var attempts, users, networks, nets24, userDays, once, days int64
-	var appName *string
-	var first, last time.Time
-	err := rows(ctx, q, orphansSQL()+`, mine AS (SELECT * FROM orphans WHERE `+where+`), per_net AS (SELECT origin, count(*) AS n FROM mine GROUP BY origin)
-		SELECT count(*), count(DISTINCT actor), count(DISTINCT origin), count(DISTINCT prefix), count(DISTINCT actor || ' ' || CAST(day AS VARCHAR)), count(DISTINCT day), min(time), max(time),
-			max(app_name), (SELECT count(*) FROM per_net WHERE n <= 2)
-		FROM mine`, args, func(scan scanner) error {
-		return scan(&attempts, &users, &networks, &nets24, &userDays, &days, &first, &last, &appName, &once)
-	})
-	if err != nil || users < sprayUsers || networks < sprayNetworks {
-		return f, false, err
-	}
-	perUserDay := float64(attempts) / float64(userDays)
-	perNet, err := d.usersPerNetwork(ctx, q, where, args)
+	rs, err := d.attempts(ctx, q, c)
 	if err != nil {
 		return f, false, err
 	}
-	if perUserDay > sprayPerUserDay || perNet > sprayUsersPerNet || float64(once) < 0.5*float64(networks) {
+	n := tally(rs)
+	if n.users < sprayUsers || n.origins < sprayNetworks || n.perUserDay > sprayPerUserDay || n.perOrigin > sprayUsersPerNet || float64(n.once) < 0.5*float64(n.origins) {
 		return f, false, nil
 	}
-	f.First, f.Last = casefile.TimeOf(first), casefile.TimeOf(last)
-	if err := d.members(ctx, q, c, &f); err != nil {
-		return f, false, err
+	f.First, f.Last, f.Detected = casefile.TimeOf(rs[0].at), casefile.TimeOf(rs[len(rs)-1].at), casefile.TimeOf(n.reached)
+	for _, id := range slices.Sorted(maps.Keys(n.actors)) {
+		f.Entities = append(f.Entities, casefile.Entity{Kind: casefile.Account, ID: id, Role: casefile.RoleVictim})
 	}
-	cited, err := cite(ctx, q, orphansSQL(), `orphans WHERE `+where, args...)
-	if err != nil {
-		return f, false, err
+	for _, ip := range slices.Sorted(maps.Keys(n.ips)) {
+		f.Entities = append(f.Entities, casefile.Entity{Kind: casefile.IP, ID: ip, Role: casefile.RoleSource})
 	}
-	cited.into(&f)
+	for _, r := range rs {
+		f.Events = append(f.Events, r.id)
+	}
+	f.EventCount = int64(len(f.Events))
+	if f.EventCount > casefile.MaxEvents {
+		where, args := c.where()
+		f.Events, f.EventsQuery = capIDs(f.Events), inline(orphansSQL()+` SELECT id FROM orphans WHERE `+where+` ORDER BY time, id`, args)
+	}
 	conv, err := d.conversions(ctx, q, c, &f)
 	if err != nil {
 		return f, false, err
 	}
-	app := firstOf(deref(appName), c.app)
+	app := firstOf(n.app, c.app)
 	f.Counts = append(f.Counts,
-		casefile.Count{Name: "accounts tried", Value: float64(users), Limit: limit(sprayUsers)},
-		casefile.Count{Name: "attempts", Value: float64(attempts)},
-		casefile.Count{Name: "addresses", Value: float64(networks), Limit: limit(sprayNetworks)},
-		casefile.Count{Name: "networks (/24, /48)", Value: float64(nets24)},
-		casefile.Count{Name: "addresses used at most twice", Value: float64(once)},
-		casefile.Count{Name: "attempts per account and day", Value: round2(perUserDay), Limit: limit(sprayPerUserDay)},
-		casefile.Count{Name: "accounts per address", Value: round2(perNet), Limit: limit(sprayUsersPerNet)},
-		casefile.Count{Name: "days", Value: float64(days)},
-		casefile.Count{Name: "such attempts a day", Value: round2(float64(attempts) / (c.to.Sub(c.from).Hours()/24 + 1)), Limit: limit(round2(sprayTimesBefore * c.perDayBefore))},
+		casefile.Count{Name: "accounts tried", Value: float64(n.users), Limit: limit(sprayUsers)},
+		casefile.Count{Name: "attempts", Value: float64(len(rs))},
+		casefile.Count{Name: "addresses", Value: float64(n.origins), Limit: limit(sprayNetworks)},
+		casefile.Count{Name: "networks (/24, /48)", Value: float64(n.prefixes)},
+		casefile.Count{Name: "addresses used at most twice", Value: float64(n.once)},
+		casefile.Count{Name: "attempts per account and day", Value: round2(n.perUserDay), Limit: limit(sprayPerUserDay)},
+		casefile.Count{Name: "accounts per address", Value: round2(n.perOrigin), Limit: limit(sprayUsersPerNet)},
+		casefile.Count{Name: "days", Value: float64(n.days)},
+		casefile.Count{Name: "such attempts a day", Value: round2(float64(len(rs)) / (c.to.Sub(c.from).Hours()/24 + 1)), Limit: limit(round2(sprayTimesBefore * c.perDayBefore))},
 		casefile.Count{Name: "days before, for comparison", Value: float64(c.daysBefore)},
 		casefile.Count{Name: "sign-ins with the same traits", Value: float64(c.successes)},
 		casefile.Count{Name: "passwords that turned out right", Value: float64(len(conv))},
 	)
-	f.Title = fmt.Sprintf("Slow spray against %d accounts from %d addresses", users, networks)
+	f.Title = fmt.Sprintf("Slow spray against %d accounts from %d addresses", n.users, n.origins)
 	f.Why = fmt.Sprintf("%d failed guesses at %d accounts from %d addresses on %s, %.1f per account and day, none from a network in which the account signs in or an address that three others sign in from. All came through application %s",
-		attempts, users, networks, plural(days, "day", "days"), perUserDay, firstOf(app, "(not recorded)"))
+		len(rs), n.users, n.origins, plural(n.days, "day", "days"), n.perUserDay, firstOf(app, "(not recorded)"))
 	if c.byAgent {
 		f.Why += fmt.Sprintf(" with user agent %q", firstOf(c.agent, "(none)"))
 	}
@@ -284,50 +280,59 @@ func (d slowSpray) finding(ctx context.Context, q store.Querier, c *cell) (casef
 	return f, true, nil
 }
 
-// usersPerNetwork is the mean number of accounts that one network tried.
-func (slowSpray) usersPerNetwork(ctx context.Context, q store.Querier, where string, args []any) (float64, error) {
-	var pairs, nets int64
-	err := rows(ctx, q, orphansSQL()+`, pairs AS (SELECT DISTINCT origin, actor FROM orphans WHERE `+where+`)
-		SELECT count(*), count(DISTINCT origin) FROM pairs`, args, func(scan scanner) error { return scan(&pairs, &nets) })
-	if err != nil || nets == 0 {
-		return 0, err
-	}
-	return float64(pairs) / float64(nets), nil
+// attempt is one failed guess of a cell.
+type attempt struct {
+	id, actor, ip, origin, prefix, app string
+	at                                 time.Time
 }
 
-// members adds the tried accounts and the addresses, and the moment at which
-// the limits were reached.
-func (slowSpray) members(ctx context.Context, q store.Querier, c *cell, f *casefile.Finding) error {
+// attempts reads a cell's failed guesses, in order of time.
+func (slowSpray) attempts(ctx context.Context, q store.Querier, c *cell) (out []attempt, err error) {
 	where, args := c.where()
-	var users, nets []time.Time // when each account, each network was first seen
-	collect := func(col string, kind casefile.EntityKind, role string, to *[]time.Time) error {
-		return rows(ctx, q, orphansSQL()+` SELECT `+col+`, min(time) FROM orphans WHERE `+where+` GROUP BY `+col+` ORDER BY min(time), `+col, args, func(scan scanner) error {
-			var id string
-			var at time.Time
-			if err := scan(&id, &at); err != nil {
-				return err
-			}
-			if kind != "" {
-				f.Entities = append(f.Entities, casefile.Entity{Kind: kind, ID: id, Role: role})
-			}
-			*to = append(*to, at)
-			return nil
-		})
+	err = rows(ctx, q, orphansSQL()+` SELECT CAST(id AS VARCHAR), actor, ip, origin, prefix, app_name, time FROM orphans WHERE `+where+` ORDER BY time, id`, args, func(scan scanner) error {
+		var a attempt
+		if err := scan(&a.id, &a.actor, &a.ip, &a.origin, &a.prefix, &a.app, &a.at); err != nil {
+			return err
+		}
+		a.at = a.at.UTC()
+		out = append(out, a)
+		return nil
+	})
+	return out, err
+}
+
+// tallied is what a cell's failed guesses add up to.
+type tallied struct {
+	users, origins, prefixes, once, days int64
+	perUserDay, perOrigin                float64
+	actors, ips                          map[string]bool
+	reached                              time.Time // when the limits of accounts and addresses were reached
+	app                                  string
+}
+
+func tally(rs []attempt) (n tallied) {
+	n.actors, n.ips = map[string]bool{}, map[string]bool{}
+	origins, prefixes, days, userDays, pairs := map[string]int{}, map[string]bool{}, map[string]bool{}, map[string]bool{}, map[string]bool{}
+	for _, r := range rs {
+		day := r.at.Format(time.DateOnly)
+		n.actors[r.actor], n.ips[r.ip], prefixes[r.prefix], days[day] = true, true, true, true
+		origins[r.origin]++
+		userDays[r.actor+" "+day], pairs[r.origin+" "+r.actor] = true, true
+		n.app = max(n.app, r.app)
+		if n.reached.IsZero() && len(n.actors) >= sprayUsers && len(origins) >= sprayNetworks {
+			n.reached = r.at
+		}
 	}
-	if err := collect("actor", casefile.Account, casefile.RoleVictim, &users); err != nil {
-		return err
+	for _, k := range origins {
+		if k <= 2 {
+			n.once++
+		}
 	}
-	if err := collect("origin", "", "", &nets); err != nil {
-		return err
+	n.users, n.origins, n.prefixes, n.days = int64(len(n.actors)), int64(len(origins)), int64(len(prefixes)), int64(len(days))
+	if len(rs) > 0 {
+		n.perUserDay, n.perOrigin = float64(len(rs))/float64(len(userDays)), float64(len(pairs))/float64(len(origins))
 	}
-	var ignored []time.Time
-	if err := collect("ip", casefile.IP, casefile.RoleSource, &ignored); err != nil {
-		return err
-	}
-	if len(users) >= sprayUsers && len(nets) >= sprayNetworks {
-		f.Detected = casefile.Later(casefile.TimeOf(users[sprayUsers-1]), casefile.TimeOf(nets[sprayNetworks-1]))
-	}
-	return nil
+	return n
 }
 
 // conversions finds tried accounts whose password was right afterwards, within
@@ -399,10 +404,3 @@ func (slowSpray) conversions(ctx context.Context, q store.Querier, c *cell, f *c
 }
 
 func round2(x float64) float64 { return float64(int64(x*100+0.5)) / 100 }
-
-func deref(s *string) string {
-	if s == nil {
-		return ""
-	}
-	return *s
-}

@@ -38,7 +38,7 @@ func conversions(f *casefile.Finding) []string {
 
 // start says when the campaign began, when the actor was first inside, and
 // whether the evidence shows how.
-func (b *builder) start() error {
+func (b *builder) start(ctx context.Context) error {
 	p := b.camp
 	fs := slices.Clone(b.comp.findings)
 	casefile.SortFindings(fs)
@@ -58,7 +58,7 @@ func (b *builder) start() error {
 	for _, k := range b.g.order {
 		x, a := b.g.contexts[k], b.acts[k]
 		if (x.Kind == "account_from_ip" || x.guessed) && a.n > 0 {
-			if at, ok := b.firstSuccess(x); ok {
+			if at, ok := b.firstSuccess(ctx, x); ok {
 				p.InitialAccess = casefile.Earlier(p.InitialAccess, at)
 			}
 		}
@@ -84,10 +84,10 @@ func (b *builder) start() error {
 }
 
 // firstSuccess is the first sign-in that came about in a context.
-func (b *builder) firstSuccess(x *grown) (casefile.Time, bool) {
+func (b *builder) firstSuccess(ctx context.Context, x *grown) (casefile.Time, bool) {
 	var at sql.NullTime
 	w, args := x.where(false)
-	err := rows(context.Background(), b.q, `SELECT min(time) FROM events WHERE class = 'sign_in' AND outcome = 'success' AND `+w, args, func(scan scanner) error { return scan(&at) })
+	err := rows(ctx, b.q, `SELECT min(time) FROM events WHERE class = 'sign_in' AND outcome = 'success' AND `+w, args, func(scan scanner) error { return scan(&at) })
 	return casefile.TimeOf(at.Time), err == nil && at.Valid
 }
 
@@ -148,7 +148,7 @@ func roleRank(role string) int {
 }
 
 // accounts lists the accounts with the parts they played.
-func (b *builder) accounts() {
+func (b *builder) accounts(ctx context.Context) {
 	refs := map[string]*casefile.AccountRef{}
 	add := func(upn, role string, certainty casefile.Certainty, since casefile.Time, why, finding string, events []string) {
 		if upn == "" || !strings.Contains(upn, "@") && role == casefile.AccountSuspected {
@@ -179,7 +179,7 @@ func (b *builder) accounts() {
 				add(upn, role, casefile.Confirmed, x.Since, x.Why, findingID(x.From), capped(x.events))
 			case "account_from_ip":
 				since, why := x.Since, x.Why
-				if at, ok := b.firstSuccess(x); ok {
+				if at, ok := b.firstSuccess(ctx, x); ok {
 					since = at
 				}
 				add(upn, casefile.AccountCompromised, casefile.Confirmed, since, why, findingID(x.From), capped(x.events))

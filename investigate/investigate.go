@@ -215,11 +215,11 @@ func (w *world) campaign(ctx context.Context, q store.Querier, comp *component, 
 	camp.Reach = sum(camp.Mailboxes)
 
 	b := &builder{w: w, q: q, g: g, comp: comp, camp: camp, c: c, acts: acts}
-	if err := b.start(); err != nil {
+	if err := b.start(ctx); err != nil {
 		return nil, err
 	}
 	b.standing()
-	b.accounts()
+	b.accounts(ctx)
 	b.apps()
 	b.credentials()
 	if err := b.addresses(ctx); err != nil {

@@ -237,3 +237,9 @@ func (d *DB) insert(t testing.TB, table string, cols []event.Column, rows [][]an
 		t.Fatal(err)
 	}
 }
+
+// Exec runs a statement that adds rows.
+func (d *DB) Exec(t testing.TB, query string, args ...any) {
+	t.Helper()
+	d.exec(t, query, args...)
+}
