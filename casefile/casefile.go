@@ -561,7 +561,7 @@ type SourceCover struct {
 	Share         float64 `json:"share"`           // hours / hours_in_window
 	Days          int64   `json:"days"`            // days with at least one record
 	DaysInWindow  int64   `json:"days_in_window"`  // days of the window
-	Gaps          []Gap   `json:"gaps"`            // longer than 24 hours, the edges of the window included
+	Gaps          []Gap   `json:"gaps"`            // 24 whole hours or more without a record, the edges of the window included
 }
 
 // Gap is a time without records.

@@ -1,7 +1,5 @@
 package detect
 
-import "strings"
-
 // What a result code says about the password that was tried. The codes are
 // data: Microsoft changes them.
 // Sources: Entra authentication error codes; for "right" the successCodes of
@@ -65,6 +63,3 @@ func signInsSQL() string {
 			SELECT request_id FROM events WHERE class = 'sign_in' AND source = 'signin' AND request_id IS NOT NULL))
 )`
 }
-
-// verdicts writes verdicts as a list for IN.
-func verdicts(vs ...string) string { return "'" + strings.Join(vs, "', '") + "'" }

@@ -52,19 +52,23 @@ func (slowSpray) Card() Card {
 
 // orphansSQL leaves the failed guesses that nothing explains: the account had
 // not signed in from that network (/24, /48), did not within half an hour, and
-// is not at home there (signs in from it on two days or more, be it later: the
-// beginning of the evidence is not the beginning of life); and the address is
-// not one that three or more accounts sign in from.
+// is not at home at that address (signs in from it on two days or more, be it
+// later: the beginning of the evidence is not the beginning of life); and the
+// address is not one that three or more accounts sign in from.
 // This is filter A of Javed and Paxson's and of Herley and Schechter's idea:
 // look at failures where benign ones are rare.
 func orphansSQL() string {
 	return signInsSQL() + `, familiar AS (
-		SELECT actor AS fam_actor, prefix AS fam_prefix, min(time) AS since, count(DISTINCT day) AS days FROM signins WHERE pw = 'accepted' GROUP BY actor, prefix
+		SELECT actor AS fam_actor, prefix AS fam_prefix, min(time) AS since FROM signins WHERE pw = 'accepted' GROUP BY actor, prefix
+	), home AS (
+		SELECT actor AS home_actor, origin AS home_origin FROM signins WHERE pw = 'accepted' GROUP BY actor, origin HAVING count(DISTINCT day) >= 2
 	), shared AS (
 		SELECT origin FROM signins WHERE pw = 'accepted' GROUP BY origin HAVING count(DISTINCT actor) >= 3
 	), orphans AS (
-		SELECT s.* FROM signins s LEFT JOIN familiar f ON f.fam_actor = s.actor AND f.fam_prefix = s.prefix
-		WHERE s.pw IN ('wrong', 'locked', 'no_user') AND (f.since IS NULL OR f.since > s.time + INTERVAL 30 MINUTE AND f.days < 2)
+		SELECT s.* FROM signins s
+			LEFT JOIN familiar f ON f.fam_actor = s.actor AND f.fam_prefix = s.prefix
+			LEFT JOIN home h ON h.home_actor = s.actor AND h.home_origin = s.origin
+		WHERE s.pw IN ('wrong', 'locked', 'no_user') AND (f.since IS NULL OR f.since > s.time + INTERVAL 30 MINUTE) AND h.home_actor IS NULL
 			AND s.origin NOT IN (SELECT origin FROM shared)
 	)`
 }

@@ -705,8 +705,24 @@ func (b *builder) timeline(ctx context.Context) error {
 		}
 		return strings.Compare(x.Text, y.Text)
 	})
+	p.Timeline = withoutRepeats(p.Timeline)
 	p.Timeline = slices.CompactFunc(p.Timeline, func(x, y casefile.TimelineEntry) bool { return x.Time == y.Time && x.Text == y.Text })
 	return nil
+}
+
+// withoutRepeats drops plain records that a finding at the same moment is about.
+func withoutRepeats(ts []casefile.TimelineEntry) []casefile.TimelineEntry {
+	said := map[string]bool{}
+	for _, t := range ts {
+		if t.Finding != "" {
+			for _, id := range t.Events {
+				said[t.Time.String()+" "+id] = true
+			}
+		}
+	}
+	return slices.DeleteFunc(ts, func(t casefile.TimelineEntry) bool {
+		return t.Finding == "" && t.Stage != casefile.StageAccess && t.Stage != casefile.StageCollection && len(t.Events) == 1 && said[t.Time.String()+" "+t.Events[0]]
+	})
 }
 
 // twin reports whether another log holds the same change.

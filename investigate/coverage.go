@@ -68,7 +68,7 @@ func (w *world) sourceCover(ctx context.Context, q store.Querier) ([]casefile.So
 	}
 	for i := range out {
 		s := &out[i]
-		if d := s.First.Sub(w.from); d > 24*hour {
+		if isGap(w.from, s.First.Time) {
 			s.Gaps = append(s.Gaps, gapOf(w.from, s.First.Time))
 		}
 	}
@@ -76,7 +76,7 @@ func (w *world) sourceCover(ctx context.Context, q store.Querier) ([]casefile.So
 			SELECT coalesce(tenant, '') AS tenant, source, `+kind+` AS kind, time,
 				lag(time) OVER (PARTITION BY coalesce(tenant, ''), source, `+kind+` ORDER BY time) AS before
 			FROM events WHERE time IS NOT NULL
-		) x WHERE before IS NOT NULL AND time > before + INTERVAL 24 HOUR ORDER BY tenant, source, kind, time`, nil, func(scan scanner) error {
+		) x WHERE before IS NOT NULL AND date_trunc('hour', time) > date_trunc('hour', before) + INTERVAL 24 HOUR ORDER BY tenant, source, kind, time`, nil, func(scan scanner) error {
 		var tenant, source, kind string
 		var a, b time.Time
 		if err := scan(&tenant, &source, &kind, &a, &b); err != nil {
@@ -91,12 +91,16 @@ func (w *world) sourceCover(ctx context.Context, q store.Querier) ([]casefile.So
 	}
 	for i := range out {
 		s := &out[i]
-		if d := w.to.Sub(s.Last.Time); d > 24*hour {
+		if isGap(s.Last.Time, w.to) {
 			s.Gaps = append(s.Gaps, gapOf(s.Last.Time, w.to))
 		}
 	}
 	return out, nil
 }
+
+// isGap reports whether at least 24 whole hours between two records have none.
+// A job that runs every night a little later leaves no gap.
+func isGap(a, b time.Time) bool { return b.Truncate(hour).Sub(a.Truncate(hour)) > 24*hour }
 
 func gapOf(a, b time.Time) casefile.Gap {
 	return casefile.Gap{From: casefile.TimeOf(a), To: casefile.TimeOf(b), Hours: round(b.Sub(a).Hours(), 1)}
@@ -306,7 +310,7 @@ func gapsOf(c *casefile.Coverage, tenant, source string, from, to time.Time) (ou
 			if b.After(to) {
 				b = to
 			}
-			if b.Sub(a) > 24*hour {
+			if isGap(a, b) {
 				out = append(out, gapOf(a, b))
 			}
 		}

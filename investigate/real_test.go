@@ -173,6 +173,11 @@ func TestDemo(t *testing.T) {
 		t.Errorf("%d accounts sprayed without success, want %d", sprayed, want.Campaign.Spray.Accounts-1)
 	}
 
+	spray := slices.IndexFunc(c.Findings, func(f casefile.Finding) bool { return f.Detector == "slow_spray" })
+	if spray < 0 || value(&c.Findings[spray], "attempts") != int64(want.Campaign.Spray.Failures) || value(&c.Findings[spray], "accounts tried") != int64(want.Campaign.Spray.Accounts) {
+		t.Errorf("the spray: %+v", c.Findings)
+	}
+
 	var apps, keys, wantApps, wantKeys []string
 	for _, a := range p.Apps {
 		apps = append(apps, a.ID)
