@@ -345,7 +345,9 @@ func (UAL) cmdlet(r *Record, e *event.Event, f *ualFields, s *Sink) {
 	if len(rule) > 0 {
 		d.add("rule_actions", rule)
 	}
-	if p := params.bytes(); len(p) > 0 {
+	// Microsoft's own processes run most cmdlets of a tenant, over and over;
+	// what they set is left to the record itself unless it touches mail flow.
+	if p := params.bytes(); len(p) > 0 && (e.ActorKind != event.ActorService || e.Class != event.ClassAdmin) {
 		d.raw("params", p)
 	}
 	e.Detail = s.Bytes(d.bytes())
