@@ -157,14 +157,15 @@ type Flag uint32
 
 // The flags.
 const (
-	FlagIDConflict    Flag = 1 << iota // same native id as another record, other content: both are kept
-	FlagTruncated                      // the record was cut by its exporter; the leading fields were saved
-	FlagDestroyed                      // nested data were destroyed by the exporter ("System.Object[]")
-	FlagTimeMissing                    // no usable time in the record
-	FlagIPUnparsed                     // the address field holds no address
-	FlagNoNativeID                     // the record has no id of its own; its ID is a hash of its bytes
-	FlagAmbiguousDate                  // day and month could be either way round
-	FlagInvalidUTF8                    // the record's bytes are not UTF-8
+	FlagIDConflict     Flag = 1 << iota // same native id as another record, other content: both are kept
+	FlagTruncated                       // the record was cut by its exporter; the leading fields were saved
+	FlagDestroyed                       // nested data were destroyed by the exporter ("System.Object[]")
+	FlagTimeMissing                     // no usable time in the record
+	FlagIPUnparsed                      // the address field holds no address
+	FlagNoNativeID                      // the record has no id of its own; its ID is a hash of its bytes
+	FlagAmbiguousDate                   // day and month could be either way round
+	FlagInvalidUTF8                     // the record's bytes are not UTF-8
+	FlagTenantInferred                  // the record names no tenant; it is that of its accounts' domain
 )
 
 // Access is how mail items were reached.

@@ -115,6 +115,9 @@ func Run(ctx context.Context, st store.Store, paths []string, opts Options) (*Re
 	if err := load.Commit(ctx); err != nil {
 		return nil, err
 	}
+	if err := InferTenants(ctx, st); err != nil {
+		return nil, err
+	}
 	return res, nil
 }
 
@@ -337,7 +340,7 @@ func jsonReason(raw []byte, err error) string {
 	if i := strings.IndexAny(msg, "\"'`"); i > 0 {
 		msg = msg[:i]
 	}
-	return "not JSON: " + strings.TrimSpace(strings.TrimPrefix(msg, "cannot parse JSON:"))
+	return "not JSON: " + strings.Trim(strings.TrimPrefix(msg, "cannot parse JSON:"), " :")
 }
 
 // record finds the format of a record and parses it. A log has long runs of

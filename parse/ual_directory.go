@@ -11,6 +11,7 @@ import (
 // directory reads Entra's own records (type 8): actor, target and modified
 // properties. Most of them carry no address at all.
 func (UAL) directory(r *Record, e *event.Event, f *ualFields, s *Sink) {
+	var apps []string
 	for _, a := range f.actor.GetArray() {
 		id := str(a, "ID")
 		switch {
@@ -23,8 +24,15 @@ func (UAL) directory(r *Record, e *event.Event, f *ualFields, s *Sink) {
 			e.ActorID = s.Lower(id[len("User_"):])
 		case string(text(get(a, "Type"))) == "1" && e.ActorKind == event.ActorApp:
 			e.AppName = s.Bytes(id)
-		case string(text(get(a, "Type"))) == "2" && isGUID(id) && e.ActorKind == event.ActorApp && e.AppID == "":
-			e.AppID = s.Lower(id)
+		case string(text(get(a, "Type"))) == "2" && isGUID(id) && e.ActorKind == event.ActorApp:
+			apps = append(apps, s.Lower(id))
+		}
+	}
+	// The list names the service principal's object id twice, once bare; the
+	// other bare id is the application's.
+	for _, id := range apps {
+		if id != e.SPID && e.AppID == "" {
+			e.AppID = id
 		}
 	}
 	kind := ""

@@ -28,6 +28,10 @@ type Store interface {
 	// Begin starts a load. There is one load at a time; a second Begin waits
 	// for the first to end or for ctx.
 	Begin(ctx context.Context) (Load, error)
+	// AssignTenant gives the events of a file whose tenant is from (empty: that
+	// name none) the tenant to, and marks them [event.FlagTenantInferred]. Ids
+	// stay as they are. It may be repeated, and not while a load is open.
+	AssignTenant(ctx context.Context, file int32, from, to string) error
 	// Close releases the store. It fails if a load is open.
 	Close() error
 }

@@ -34,6 +34,7 @@ func allowed() map[string][]string {
 		"detect":              {"event", "store", "casefile"},
 		"detect/detecttest":   {"event", "store", "casefile"},
 		"investigate":         {"event", "store", "casefile", "detect"},
+		"simulate":            {},
 		"report":              {"casefile"},
 		"internal/casefolder": {"casefile"},
 		"internal/progress":   {},

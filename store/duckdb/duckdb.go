@@ -237,6 +237,16 @@ func (s *Store) Query(ctx context.Context, query string, args ...any) (*sql.Rows
 	return s.db.QueryContext(ctx, query, args...)
 }
 
+// AssignTenant implements [store.Store].
+func (s *Store) AssignTenant(ctx context.Context, file int32, from, to string) error {
+	_, err := s.db.ExecContext(ctx, "UPDATE events SET tenant = ?, flags = flags | ? WHERE file = ? AND coalesce(tenant, '') = ?",
+		to, int32(event.FlagTenantInferred), file, from)
+	if err != nil {
+		return fmt.Errorf("assign tenant: %w", err)
+	}
+	return nil
+}
+
 // Close implements [store.Store].
 func (s *Store) Close() error {
 	select {

@@ -30,6 +30,7 @@ func Run(t *testing.T, open Open) {
 	t.Run("hostile text", func(t *testing.T) { hostile(t, open) })
 	t.Run("large strings", func(t *testing.T) { large(t, open) })
 	t.Run("files and rejects", func(t *testing.T) { filesAndRejects(t, open) })
+	t.Run("assign tenant", func(t *testing.T) { assignTenant(t, open) })
 	t.Run("empty", func(t *testing.T) { empty(t, open) })
 }
 
@@ -423,6 +424,29 @@ func filesAndRejects(t *testing.T, open Open) {
 	one(t, s, "SELECT file, line, pos, length, reason, head FROM rejects", &file, &line, &pos, &length, &reason, &head)
 	if file != 1 || line != 2 || pos != 3 || length != 4 || reason != "why's" || head != "he\"ad" {
 		t.Errorf("rejects: %d %d %d %d %q %q", file, line, pos, length, reason, head)
+	}
+}
+
+func assignTenant(t *testing.T, open Open) {
+	s := open(t, "a")
+	defer closeStore(t, s)
+	b := batch(0, 3)
+	b.Events[0].Tenant = ""
+	b.Events[1].File = 9
+	b.Events[1].Tenant = ""
+	load(t, s, b)
+	for range 2 {
+		if err := s.AssignTenant(t.Context(), 3, "", "inferred"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var inferred, named, none int64
+	one(t, s, "SELECT count(*) FILTER (tenant = 'inferred' AND flags >= 256), count(*) FILTER (tenant = 'tenant' AND flags < 256), count(*) FILTER (tenant IS NULL) FROM events", &inferred, &named, &none)
+	if inferred != 1 || named != 1 || none != 1 {
+		t.Errorf("%d inferred, %d as named, %d without; want one each", inferred, named, none)
+	}
+	if n := load(t, s, batch(2, 3)); n != 1 {
+		t.Errorf("an id changed: %d duplicates, want 1", n)
 	}
 }
 
