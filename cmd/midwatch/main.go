@@ -120,6 +120,7 @@ It reads files and writes files. It talks to no network.`,
 		return fmt.Errorf("%w; `%s --help` shows the usage", err, c.CommandPath())
 	})
 	root.AddCommand(newInvestigate(std), newFormats(std), newDetectors(std), newEvidence(std), newVersion(std))
+	root.AddCommand(newSimulate(std))
 	return root
 }
 

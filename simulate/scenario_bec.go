@@ -1,0 +1,3 @@
+package simulate
+
+func bec() Scenario { return Scenario{"bec", "", func(*plan) {}} }

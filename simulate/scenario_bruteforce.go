@@ -1,0 +1,3 @@
+package simulate
+
+func bruteforce() Scenario { return Scenario{"bruteforce", "", func(*plan) {}} }

@@ -1,0 +1,3 @@
+package simulate
+
+func consentphish() Scenario { return Scenario{"consentphish", "", func(*plan) {}} }

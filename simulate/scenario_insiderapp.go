@@ -1,0 +1,3 @@
+package simulate
+
+func insiderapp() Scenario { return Scenario{"insiderapp", "", func(*plan) {}} }

@@ -1,0 +1,3 @@
+package simulate
+
+func loudspray() Scenario { return Scenario{"loudspray", "", func(*plan) {}} }

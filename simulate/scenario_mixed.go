@@ -1,0 +1,3 @@
+package simulate
+
+func mixed() Scenario { return Scenario{"mixed", "", func(*plan) {}} }

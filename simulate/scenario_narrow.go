@@ -1,0 +1,3 @@
+package simulate
+
+func narrow() Scenario { return Scenario{"narrow", "", func(*plan) {}} }

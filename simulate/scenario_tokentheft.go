@@ -1,0 +1,3 @@
+package simulate
+
+func tokentheft() Scenario { return Scenario{"tokentheft", "", func(*plan) {}} }
