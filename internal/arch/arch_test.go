@@ -35,13 +35,14 @@ func allowed() map[string][]string {
 		"detect/detecttest":   {"event", "store", "casefile"},
 		"investigate":         {"event", "store", "casefile", "detect"},
 		"simulate":            {},
+		"simulate/score":      {"simulate", "casefile"},
 		"report":              {"casefile"},
 		"internal/casefolder": {"casefile"},
 		"internal/progress":   {},
 		"internal/corpora":    {},
 		"internal/arch":       {},
 		"internal/bench":      {"enrich", "event", "ingest", "parse", "store/duckdb"},
-		"cmd/midwatch":        {"casefile", "detect", "enrich", "event", "ingest", "investigate", "parse", "report", "store", "store/duckdb", "internal/casefolder", "internal/progress"},
+		"cmd/midwatch":        {"casefile", "detect", "enrich", "event", "ingest", "investigate", "parse", "report", "store", "store/duckdb", "internal/casefolder", "internal/progress", "simulate", "simulate/score"},
 	}
 }
 
