@@ -252,7 +252,9 @@ func (g *gen) mistakes(u *user, d int, place where, when func() int64, factor fl
 	if x.p(r.UnknownName * factor) {
 		// Two letters swapped.
 		b := []byte(u.upn)
-		b[1], b[2] = b[2], b[1]
+		if b[1], b[2] = b[2], b[1]; b[1] == b[2] {
+			b[1] = 'x'
+		}
 		g.signIn(&signIn{t: when(), id: x.guid(), upn: string(b), client: w.clients[0], from: place, agent: &u.desk, code: 50034})
 	}
 	if x.p(r.CABlock * factor) {

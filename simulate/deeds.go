@@ -64,13 +64,14 @@ func (c *campaign) grant(ten *tenant, t int64, a *app, resource, role string, by
 	c.permit(a, role)
 }
 
-// someone is a person at work who suits a story.
+// someone is a person at work who suits a story and is in none yet.
 func (p *plan) someone(x *rng, ok func(*user) bool) *user {
 	users := p.w.tenants[0].users
 	lo := 6 * teamSize
 	for range 4096 {
 		u := &users[lo+x.n(len(users)-lo)]
-		if u.enabled && u.licensed && u.joined < 0 && !u.ropc && u.loopTo == 0 && ok(u) {
+		if u.enabled && u.licensed && u.joined < 0 && !u.ropc && u.loopTo == 0 && !p.used[u] && ok(u) {
+			p.used[u] = true
 			return u
 		}
 	}

@@ -52,7 +52,8 @@ func (o Options) check() (Options, error) {
 	if o.Workers <= 0 {
 		o.Workers = 2
 	}
-	if _, ok := scenario(o.Scenario); !ok {
+	s, ok := scenario(o.Scenario)
+	if !ok {
 		return o, fmt.Errorf("no scenario %q; there are %s", o.Scenario, strings.Join(ScenarioNames(), ", "))
 	}
 	switch {
@@ -62,6 +63,8 @@ func (o Options) check() (Options, error) {
 		return o, fmt.Errorf("%d users; at most 2,000,000 are possible", o.Users)
 	case o.Days < MinDays || o.Days > 3650:
 		return o, fmt.Errorf("%d days; between %d and 3650 are possible", o.Days, MinDays)
+	case o.UnderWay && s.underWay == 0:
+		return o, fmt.Errorf("scenario %s cannot be under way when the logs begin: nothing of it would be in them", o.Scenario)
 	case o.Loss < 0 || o.Loss >= 1:
 		return o, fmt.Errorf("loss %v; it is a share, from 0 to below 1", o.Loss)
 	case o.Attempts < 0 || o.Accounts < 0 || o.Latency < 0 || o.Volume < 0:
@@ -79,6 +82,9 @@ type Scenario struct {
 	Name string
 	Doc  string // in a line
 	plan func(*plan)
+	// underWay is how much of the time a campaign is moved to the front when
+	// it is to be under way already; 0: nothing would be left of it.
+	underWay float64
 }
 
 // Scenarios are all of them, the incident first.

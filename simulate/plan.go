@@ -32,6 +32,7 @@ type plan struct {
 	byDay map[dayKey][]int
 	test  *tenant
 	seq   uint64
+	used  map[*user]bool
 
 	marks []mark
 	dups  int64
@@ -60,14 +61,15 @@ type readMail struct {
 
 func newPlan(w *world) *plan {
 	o := w.o
-	p := &plan{w: w, x: w.rng(rsScenario), byDay: map[dayKey][]int{}}
+	p := &plan{w: w, x: w.rng(rsScenario), byDay: map[dayKey][]int{}, used: map[*user]bool{}}
 	p.knobs = Knobs{Attempts: o.Attempts, Accounts: o.Accounts, GeoMatch: o.GeoMatch, OfficeHours: o.OfficeHours, RotateUA: o.RotateUA, ROPC: o.ROPC, API: o.API,
 		Loss: o.Loss, Latency: o.Latency.String(), UnderWay: o.UnderWay, TestTenant: !o.NoTest, Volume: o.Volume}
 	if p.knobs.API == "" {
 		p.knobs.API = "ews"
 	}
 	if o.UnderWay {
-		p.shift = int64(float64(o.Days)*0.4) * day
+		s, _ := scenario(o.Scenario)
+		p.shift = int64(s.underWay*float64(o.Days)) * day
 	}
 	if o.Loss > 0 {
 		// A gap besides the single losses: an export that failed once.

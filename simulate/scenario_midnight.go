@@ -11,7 +11,7 @@ import "fmt"
 // reading from day 23 on.
 func midnight() Scenario {
 	return Scenario{"midnight", "the incident: a slow spray of a test tenant, an old application, new ones with access to all mail, weeks of reading",
-		func(p *plan) { p.midnight() }}
+		func(p *plan) { p.midnight() }, 0.4}
 }
 
 func (p *plan) midnight() {

@@ -1,3 +1,9 @@
 package simulate
 
-func mixed() Scenario { return Scenario{"mixed", "", func(*plan) {}} }
+// mixed has two actors at once who know nothing of each other.
+func mixed() Scenario {
+	return Scenario{"mixed", "two actors at once: midnight and bec", func(p *plan) {
+		p.midnight()
+		p.bec()
+	}, 0.4}
+}
