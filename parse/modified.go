@@ -1,9 +1,10 @@
 package parse
 
 import (
-	"bytes"
 	"encoding/json"
 	"strings"
+
+	"github.com/valyala/fastjson"
 
 	"midwatch/event"
 )
@@ -267,16 +268,19 @@ func scalar(v string) string {
 		}
 		return v
 	}
-	var b bytes.Buffer
-	if json.Compact(&b, []byte(v)) != nil {
+	if parts, ok := stringList(v); ok {
+		return parts
+	}
+	if fastjson.Validate(v) != nil {
 		return v
 	}
-	if v[0] != '[' {
-		return b.String()
+	c := compact(v)
+	if v[0] != '[' || strings.IndexByte(c, '{') >= 0 {
+		return c
 	}
 	var list []any
-	if json.Unmarshal(b.Bytes(), &list) != nil {
-		return b.String()
+	if json.Unmarshal([]byte(c), &list) != nil {
+		return c
 	}
 	parts := make([]string, 0, len(list))
 	for _, x := range list {
@@ -291,10 +295,75 @@ func scalar(v string) string {
 				parts = append(parts, "false")
 			}
 		default:
-			return b.String() // numbers keep their spelling, objects their members
+			return c // numbers keep their spelling, objects their members
 		}
 	}
 	return strings.Join(parts, ", ")
+}
+
+// stringList reads a list of strings without escapes, which is what most
+// values are: ["Mail.Read"], with any white space.
+func stringList(v string) (joined string, ok bool) {
+	v = strings.TrimSpace(v)
+	if len(v) < 2 || v[0] != '[' || v[len(v)-1] != ']' || strings.IndexByte(v, '\\') >= 0 {
+		return "", false
+	}
+	v = v[1 : len(v)-1]
+	n := 0
+	for {
+		v = strings.TrimLeft(v, " \t\r\n")
+		if v == "" {
+			return joined, true
+		}
+		if v[0] != '"' {
+			return "", false
+		}
+		end := strings.IndexByte(v[1:], '"')
+		if end < 0 {
+			return "", false
+		}
+		if n == 0 {
+			joined = v[1 : 1+end]
+		} else {
+			joined += ", " + v[1:1+end]
+		}
+		n++
+		v = strings.TrimLeft(v[end+2:], " \t\r\n")
+		if v == "" {
+			return joined, true
+		}
+		if v[0] != ',' {
+			return "", false
+		}
+		v = strings.TrimLeft(v[1:], " \t\r\n")
+		if v == "" {
+			return "", false
+		}
+	}
+}
+
+// compact drops white space between the tokens of JSON.
+func compact(v string) string {
+	out := make([]byte, 0, len(v))
+	for i := 0; i < len(v); i++ {
+		switch c := v[i]; c {
+		case ' ', '\t', '\r', '\n':
+		case '"':
+			end := i + 1
+			for end < len(v) && v[end] != '"' {
+				if v[end] == '\\' {
+					end++
+				}
+				end++
+			}
+			end = min(end+1, len(v))
+			out = append(out, v[i:end]...)
+			i = end - 1
+		default:
+			out = append(out, c)
+		}
+	}
+	return string(out)
 }
 
 // added returns what after has and before has not; all of after when that is

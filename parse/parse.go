@@ -111,6 +111,9 @@ type Sink struct {
 	IPs     ipCache
 	strs    map[string]string
 	details [2]detailWriter
+
+	ual      *ualFields // see there
+	visitUAL func([]byte, *fastjson.Value)
 }
 
 // detail returns one of two writers for the current record's detail, emptied.

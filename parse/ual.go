@@ -57,6 +57,17 @@ type ualFields struct {
 	sendAs, sendOnBehalf, recipients, targetUser, eventData, orgName, searchQuery, clientProc *fastjson.Value
 }
 
+// ualFields returns the sink's fields, emptied. They live in the sink because
+// a walk's callback would otherwise put them on the heap for every record.
+func (s *Sink) ualFields() *ualFields {
+	if s.visitUAL == nil {
+		s.ual = new(ualFields)
+		s.visitUAL = s.ual.visit
+	}
+	*s.ual = ualFields{}
+	return s.ual
+}
+
 func (f *ualFields) visit(key []byte, v *fastjson.Value) {
 	if v.Type() == fastjson.TypeNull || len(key) == 0 {
 		return
@@ -199,11 +210,11 @@ func (u UAL) Parse(r *Record, s *Sink) error {
 	if err != nil {
 		return ErrNotMine
 	}
-	var f ualFields
-	o.Visit(f.visit)
+	f := s.ualFields()
+	o.Visit(s.visitUAL)
 	truncated := false
 	jsonText := ""
-	if f.auditData != nil || (has(r.Value, "AuditData") && f.creationTime == nil) {
+	if f.auditData != nil || f.creationTime == nil && has(r.Value, "AuditData") {
 		inner, text, cut, err := u.unwrap(r, f.auditData, s)
 		if err != nil {
 			return err
@@ -212,8 +223,8 @@ func (u UAL) Parse(r *Record, s *Sink) error {
 		if o, err = inner.Object(); err != nil {
 			return errNoAuditData
 		}
-		f = ualFields{}
-		o.Visit(f.visit)
+		*f = ualFields{}
+		o.Visit(s.visitUAL)
 	}
 	if f.creationTime == nil || f.operation == nil && (f.id == nil || f.recordType == nil) {
 		return ErrNotMine
@@ -223,26 +234,26 @@ func (u UAL) Parse(r *Record, s *Sink) error {
 	if truncated {
 		e.Flags |= event.FlagTruncated
 	}
-	u.common(e, &f, s)
+	u.common(e, f, s)
 	switch e.Class {
 	case event.ClassSignIn:
-		u.logon(r, e, &f, s)
+		u.logon(r, e, f, s)
 	case event.ClassMailAccess, event.ClassAttachmentAccess, event.ClassMailSend, event.ClassMailChange, event.ClassMailDelete, event.ClassSearch:
-		u.mailbox(r, e, &f, s)
+		u.mailbox(r, e, f, s)
 	case event.ClassFileAccess, event.ClassFileChange, event.ClassSharing:
-		u.file(e, &f, s)
+		u.file(e, f, s)
 	default:
 		switch {
 		case f.actor != nil || f.target != nil:
-			u.directory(r, e, &f, s)
+			u.directory(r, e, f, s)
 		case f.mailboxOwner != nil:
-			u.mailbox(r, e, &f, s)
+			u.mailbox(r, e, f, s)
 		}
 		if f.parameters != nil {
-			u.cmdlet(r, e, &f, s)
+			u.cmdlet(r, e, f, s)
 		}
 		if e.Operation == "updateinboxrules" {
-			u.outlookRule(r, e, &f, s)
+			u.outlookRule(r, e, f, s)
 		}
 	}
 	return nil
@@ -440,7 +451,21 @@ func isResource(id string) bool {
 // ualActorKind maps UserType, a number, a numeric string or a name.
 // Source: Management Activity API schema, enum User Type.
 func ualActorKind(v *fastjson.Value) event.ActorKind {
-	b := text(v)
+	var digit [1]byte
+	var b []byte
+	if v != nil && v.Type() == fastjson.TypeNumber {
+		n := v.GetInt()
+		if n < 0 || n > 9 {
+			if n == 10 {
+				return event.ActorGuest
+			}
+			return event.ActorUnknown
+		}
+		digit[0] = '0' + byte(n)
+		b = digit[:]
+	} else {
+		b = text(v)
+	}
 	if len(b) == 1 {
 		switch b[0] {
 		case '0':
@@ -573,7 +598,7 @@ func (UAL) logon(r *Record, e *event.Event, f *ualFields, s *Sink) {
 	}
 	for _, a := range f.actor.GetArray() {
 		id := str(a, "ID")
-		if isGUID(id) && view(text(get(a, "Type"))) == "0" {
+		if isGUID(id) && isType(a, 0) {
 			e.ActorID = s.Lower(id)
 		}
 	}

@@ -16,15 +16,15 @@ func (UAL) directory(r *Record, e *event.Event, f *ualFields, s *Sink) {
 		id := str(a, "ID")
 		switch {
 		case len(id) == 0:
-		case strings.HasPrefix(string(id), "ServicePrincipal_"):
+		case strings.HasPrefix(view(id), "ServicePrincipal_"):
 			e.ActorKind = event.ActorApp
 			e.SPID = s.Lower(id[len("ServicePrincipal_"):])
 			e.ActorID = e.SPID
-		case strings.HasPrefix(string(id), "User_"):
+		case strings.HasPrefix(view(id), "User_"):
 			e.ActorID = s.Lower(id[len("User_"):])
-		case string(text(get(a, "Type"))) == "1" && e.ActorKind == event.ActorApp:
+		case isType(a, 1) && e.ActorKind == event.ActorApp:
 			e.AppName = s.Bytes(id)
-		case string(text(get(a, "Type"))) == "2" && isGUID(id) && e.ActorKind == event.ActorApp:
+		case isType(a, 2) && isGUID(id) && e.ActorKind == event.ActorApp:
 			apps = append(apps, s.Lower(id))
 		}
 	}
@@ -38,19 +38,18 @@ func (UAL) directory(r *Record, e *event.Event, f *ualFields, s *Sink) {
 	kind := ""
 	for _, t := range f.target.GetArray() {
 		id := str(t, "ID")
-		typ := string(text(get(t, "Type")))
-		prefix, rest, found := strings.Cut(string(id), "_")
+		prefix, rest, found := strings.Cut(view(id), "_")
 		switch {
 		case len(id) == 0:
 		case found && (prefix == "User" || prefix == "ServicePrincipal" || prefix == "Application" || prefix == "Group" || prefix == "Role" || prefix == "Device") && isGUID([]byte(rest)):
 			e.TargetID = s.Copy(strings.ToLower(rest))
 			kind = targetKind(prefix)
-		case typ == "1":
+		case isType(t, 1):
 			e.Target = s.Bytes(id)
-		case typ == "5" && strings.Contains(string(id), "@"):
+		case isType(t, 5) && strings.Contains(view(id), "@"):
 			e.Target = s.Lower(id)
-		case kind == "" && typ == "2" && !isGUID(id):
-			kind = targetKind(string(id))
+		case kind == "" && isType(t, 2) && !isGUID(id):
+			kind = targetKind(view(id))
 		}
 	}
 	e.TargetKind = kind
@@ -85,17 +84,19 @@ func targetKind(word string) string {
 
 // modifiedProperties lists {Name, OldValue, NewValue}. Some workloads write
 // plain names instead of objects; those say that a property changed, not how.
+// The strings are valid for this record only.
 func modifiedProperties(v *fastjson.Value, r *Record) []change {
 	if v != nil && v.Type() == fastjson.TypeString {
-		v, _ = r.nested(wrapNamed(v), "v")
+		v, _ = r.opened(v)
 	}
-	var out []change
-	for _, p := range v.GetArray() {
+	list := v.GetArray()
+	out := make([]change, 0, len(list))
+	for _, p := range list {
 		if p.Type() == fastjson.TypeString {
-			out = append(out, change{Name: string(text(p))})
+			out = append(out, change{Name: view(text(p))})
 			continue
 		}
-		out = append(out, change{Name: string(str(p, "Name")), Old: string(str(p, "OldValue")), New: string(str(p, "NewValue"))})
+		out = append(out, change{Name: view(str(p, "Name")), Old: view(str(p, "OldValue")), New: view(str(p, "NewValue"))})
 	}
 	return out
 }

@@ -94,7 +94,7 @@ func (UAL) folders(r *Record, e *event.Event, f *ualFields, s *Sink, destroyed b
 	fs := f.folders
 	if fs != nil && fs.Type() == fastjson.TypeString {
 		var d bool
-		fs, d = r.nested(wrapNamed(fs), "v")
+		fs, d = r.opened(fs)
 		destroyed = destroyed || d
 	}
 	for _, folder := range fs.GetArray() {
@@ -140,7 +140,7 @@ func (UAL) folders(r *Record, e *event.Event, f *ualFields, s *Sink, destroyed b
 // single reads Item: the folder of a Sync, or the message of a Send, Create,
 // Update.
 func (UAL) single(r *Record, e *event.Event, f *ualFields, s *Sink) int {
-	item, _ := r.nested(wrapNamed(f.item), "v")
+	item, _ := r.opened(f.item)
 	if item == nil || item.Type() != fastjson.TypeObject {
 		return 0
 	}
@@ -168,7 +168,7 @@ func (UAL) single(r *Record, e *event.Event, f *ualFields, s *Sink) int {
 
 // affected reads AffectedItems of moves and deletions.
 func (UAL) affected(r *Record, e *event.Event, f *ualFields, s *Sink) (n int) {
-	list, destroyed := r.nested(wrapNamed(f.affected), "v")
+	list, destroyed := r.opened(f.affected)
 	if destroyed {
 		e.Flags |= event.FlagDestroyed
 	}
@@ -188,7 +188,7 @@ func (UAL) affected(r *Record, e *event.Event, f *ualFields, s *Sink) (n int) {
 // attachments reads Messages[].MessageItems[] of AttachmentAccess: ids and
 // sizes, no names and no internet message id.
 func (UAL) attachments(r *Record, f *ualFields, s *Sink, destroyed bool) (n int, _ bool) {
-	ms, d := r.nested(wrapNamed(f.messages), "v")
+	ms, d := r.opened(f.messages)
 	destroyed = destroyed || d
 	for _, m := range ms.GetArray() {
 		if m.Type() != fastjson.TypeObject {
@@ -206,17 +206,6 @@ func (UAL) attachments(r *Record, f *ualFields, s *Sink, destroyed bool) (n int,
 		}
 	}
 	return n, destroyed
-}
-
-// wrapNamed makes a value reachable by nested, which takes a member's name.
-func wrapNamed(v *fastjson.Value) *fastjson.Value {
-	if v == nil {
-		return nil
-	}
-	var a fastjson.Arena
-	o := a.NewObject()
-	o.Set("v", v)
-	return o
 }
 
 func folderName(parent *fastjson.Value) string {
@@ -289,11 +278,14 @@ func addressList(v *fastjson.Value) string {
 // cmdlet reads the parameters of an Exchange or compliance cmdlet, a list of
 // pairs or one PowerShell line, and what they mean for mail.
 func (UAL) cmdlet(r *Record, e *event.Event, f *ualFields, s *Sink) {
+	// Microsoft's own processes run most cmdlets of a tenant, over and over;
+	// what they set is left to the record itself unless it touches mail flow.
+	keep := e.ActorKind != event.ActorService || e.Class != event.ClassAdmin
 	params := s.detail(0)
 	var forward, rule []string
 	audit := false
 	set := func(name, value string) {
-		if value != "" {
+		if keep && value != "" {
 			params.text(name, value)
 		}
 		switch name {
@@ -345,9 +337,7 @@ func (UAL) cmdlet(r *Record, e *event.Event, f *ualFields, s *Sink) {
 	if len(rule) > 0 {
 		d.add("rule_actions", rule)
 	}
-	// Microsoft's own processes run most cmdlets of a tenant, over and over;
-	// what they set is left to the record itself unless it touches mail flow.
-	if p := params.bytes(); len(p) > 0 && (e.ActorKind != event.ActorService || e.Class != event.ClassAdmin) {
+	if p := params.bytes(); len(p) > 0 {
 		d.raw("params", p)
 	}
 	e.Detail = s.Bytes(d.bytes())

@@ -135,6 +135,11 @@ func boolean(v *fastjson.Value) *bool {
 
 // integer reads 7, "7", 7.0 and "1156492.00"; ok is false for anything else.
 func integer(v *fastjson.Value) (n int64, ok bool) {
+	if v != nil && v.Type() == fastjson.TypeNumber {
+		if n, err := v.Int64(); err == nil {
+			return n, true
+		}
+	}
 	b := text(v)
 	if len(b) == 0 {
 		return 0, false
@@ -154,7 +159,11 @@ func integer(v *fastjson.Value) (n int64, ok bool) {
 // when it is absent, empty or destroyed by its exporter; destroyed reports the
 // latter ("System.Object[]", "@{Name=...}").
 func (r *Record) nested(v *fastjson.Value, names ...string) (x *fastjson.Value, destroyed bool) {
-	x = get(v, names...)
+	return r.opened(get(v, names...))
+}
+
+// opened is nested for a value that is at hand; it may be nil.
+func (r *Record) opened(x *fastjson.Value) (_ *fastjson.Value, destroyed bool) {
 	for range 2 {
 		if x == nil || x.Type() != fastjson.TypeString {
 			break
@@ -179,6 +188,20 @@ func (r *Record) nested(v *fastjson.Value, names ...string) (x *fastjson.Value, 
 		return nil, false
 	}
 	return x, false
+}
+
+// isType reports whether v's member Type is the number n, as such or as text.
+func isType(v *fastjson.Value, n int) bool {
+	t := get(v, "Type")
+	if t == nil {
+		return false
+	}
+	if t.Type() == fastjson.TypeNumber {
+		x, err := t.Int()
+		return err == nil && x == n
+	}
+	b := text(t)
+	return len(b) == 1 && int(b[0]-'0') == n
 }
 
 // isDestroyed recognizes what PowerShell leaves of nested data when it is

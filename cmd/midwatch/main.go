@@ -17,6 +17,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -41,6 +42,11 @@ Exit status:
 `
 
 func main() {
+	// Most memory is the engine's, and Go's live heap is small: collecting it
+	// less often costs little and saves a tenth of the reading.
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], stdio{in: os.Stdin, out: os.Stdout, err: os.Stderr})
 	stop()
@@ -120,7 +126,7 @@ It reads files and writes files. It talks to no network.`,
 		return fmt.Errorf("%w; `%s --help` shows the usage", err, c.CommandPath())
 	})
 	root.AddCommand(newInvestigate(std), newFormats(std), newDetectors(std), newEvidence(std), newVersion(std))
-	root.AddCommand(newSimulate(std))
+	root.AddCommand(newSimulate(std), newScore(std))
 	return root
 }
 

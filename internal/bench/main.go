@@ -23,6 +23,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -175,6 +176,7 @@ func spawn(name, in string) (childResult, error) {
 }
 
 func runChild(name, in, dir string) error {
+	debug.SetGCPercent(400) // as cmd/midwatch does
 	for _, m := range measurements() {
 		if m.name != name {
 			continue
@@ -329,7 +331,7 @@ func ingestAll(in, dir string) error {
 	if err != nil {
 		return err
 	}
-	res, err := ingest.Run(context.Background(), st, []string{in}, ingest.Options{Enrich: en.Batch})
+	res, err := ingest.Run(context.Background(), st, []string{in}, ingest.Options{Enrich: en.Batch, Workers: workers()})
 	if err != nil {
 		return err
 	}
@@ -377,4 +379,10 @@ func duckExec(dir, q string) error {
 		return err
 	}
 	return db.Close()
+}
+
+// workers is for trying other numbers of workers than the default.
+func workers() int {
+	n, _ := strconv.Atoi(os.Getenv("BENCH_WORKERS"))
+	return n
 }
