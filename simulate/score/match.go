@@ -87,6 +87,18 @@ func newMatcher(t *simulate.Truth, c *casefile.Case) *matcher {
 	return m
 }
 
+// only is the case as if it had no campaigns but those of a standing.
+func (m *matcher) only(standing string) *matcher {
+	x := *m
+	x.held = nil
+	for _, h := range m.held {
+		if h.Standing == standing {
+			x.held = append(x.held, h)
+		}
+	}
+	return &x
+}
+
 // index files the ids of a look-alike.
 func index(into map[string]string, l *simulate.LookAlike) {
 	for k, id := range idsOf(l) {
@@ -519,7 +531,7 @@ func (m *matcher) findings() Findings {
 		h := &m.held[i]
 		switch {
 		case len(h.touches) > 0 || h.noise:
-		case h.Standing == "established":
+		case h.Standing == established:
 			out.FalseEstablished++
 		default:
 			out.FalseSuspected++

@@ -66,12 +66,15 @@ type Score struct {
 	Days     int      `json:"days"`
 	Warnings []string `json:"warnings"` // reasons to doubt that case and key belong together
 
-	Campaigns  []Campaign `json:"campaigns"`   // one for each actor of the key
-	Actors     Actors     `json:"actors"`      // how the case told them apart
-	Entities   []Entity   `json:"entities"`    // one for each kind
-	Mailboxes  Cost       `json:"mailboxes"`   // what errors about mailboxes cost
-	Findings   Findings   `json:"findings"`    // right ones, false ones
-	LookAlikes LookAlikes `json:"look_alikes"` // what is benign and was joined
+	Campaigns []Campaign `json:"campaigns"` // one for each actor of the key
+	Actors    Actors     `json:"actors"`    // how the case told them apart
+	Entities  []Entity   `json:"entities"`  // one for each kind
+	// Established is the same for the case's established campaigns alone, as
+	// if it had said nothing else.
+	Established []Entity   `json:"entities_established"`
+	Mailboxes   Cost       `json:"mailboxes"`   // what errors about mailboxes cost
+	Findings    Findings   `json:"findings"`    // right ones, false ones
+	LookAlikes  LookAlikes `json:"look_alikes"` // what is benign and was joined
 }
 
 // Entity compares one kind of entity, over all campaigns.
@@ -251,7 +254,7 @@ func Compare(t *simulate.Truth, c *casefile.Case) *Score {
 	m := newMatcher(t, c)
 	s.Campaigns = m.campaigns()
 	s.Actors = m.actors()
-	s.Entities = m.entities()
+	s.Entities, s.Established = m.entities(), m.only(established).entities()
 	s.Mailboxes = m.cost(s.Entities)
 	s.Findings = m.findings()
 	s.LookAlikes = m.lookAlikes()
@@ -298,6 +301,10 @@ func warnings(t *simulate.Truth, c *casefile.Case) []string {
 	}
 	return out
 }
+
+// established is the standing of a campaign whose steps hang together, as the
+// contract of case.json has it.
+const established = "established"
 
 // fold makes ids comparable: exports differ by case.
 func fold(s string) string { return strings.ToLower(strings.TrimSpace(s)) }

@@ -354,6 +354,18 @@ func TestOneStrayAddressMakesNothingTrue(t *testing.T) {
 	}
 }
 
+func TestSuspectedCampaignsAreCountedApartToo(t *testing.T) {
+	c := perfect()
+	c.Campaigns = append(c.Campaigns, casefile.Campaign{ID: "c-2", Standing: "suspected", Start: ct(2, 0), End: ct(3, 0), Mailboxes: []casefile.MailboxRef{{UPN: "z@corp.example", Certainty: casefile.Confirmed}}})
+	s := Compare(key(), c)
+	check(t, s, Mailboxes, [7]int{3, 3, 0, 0, 4, 1, 0})
+	if s.Findings.FalseSuspected != 1 {
+		t.Errorf("%+v", s.Findings)
+	}
+	s.Entities = s.Established
+	check(t, s, Mailboxes, [7]int{3, 3, 0, 0, 3, 0, 0})
+}
+
 func TestTimes(t *testing.T) {
 	c := perfect()
 	c.Campaigns[0].Start, c.Campaigns[0].InitialAccess = ct(0, 2), ct(4, 1)
@@ -424,7 +436,7 @@ func TestWriting(t *testing.T) {
 		if js.String() != again.String() {
 			t.Errorf("%s: not the same twice", name)
 		}
-		for _, list := range []string{"campaigns", "warnings", "entities", "joined", "noise_joined", "merged", "split", "missed", "touching", "missed_ids", "wrong_ids"} {
+		for _, list := range []string{"campaigns", "warnings", "entities", "joined", "noise_joined", "merged", "split", "missed", "touching", "missed_ids", "wrong_ids", "entities_established"} {
 			if strings.Contains(js.String(), `"`+list+`": null`) {
 				t.Errorf("%s: list %s is null", name, list)
 			}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -56,9 +57,15 @@ func WriteText(w io.Writer, s *Score) error {
 		p("  %d of %d actors are in a campaign; merged: %s; split: %s", a.Found, a.Truth, mergeWords(a), splitWords(a))
 	}
 
-	p("\n  %-12s %7s %7s %8s %7s │ %7s %7s %7s │ %9s %7s", "Entities", "truth", "found", "unknown", "missed", "listed", "wrong", "hedged", "precision", "recall")
-	for _, e := range s.Entities {
-		p("  %-12s %7d %7d %8d %7d │ %7d %7d %7d │ %9s %7s", e.Kind, e.Truth, e.Found, e.Unknown, e.Missed, e.Listed, e.Wrong, e.Hedged, rate(e.Precision), rate(e.Recall))
+	table := func(name string, es []Entity) {
+		p("\n  %-21s %7s %7s %7s %7s │ %7s %7s %7s │ %9s %7s", name, "truth", "found", "unknown", "missed", "listed", "wrong", "hedged", "precision", "recall")
+		for _, e := range es {
+			p("  %-21s %7d %7d %7d %7d │ %7d %7d %7d │ %9s %7s", e.Kind, e.Truth, e.Found, e.Unknown, e.Missed, e.Listed, e.Wrong, e.Hedged, rate(e.Precision), rate(e.Recall))
+		}
+	}
+	table("In all campaigns", s.Entities)
+	if !slices.EqualFunc(s.Entities, s.Established, func(a, b Entity) bool { return a.Listed == b.Listed && a.Hedged == b.Hedged }) {
+		table("In established ones", s.Established)
 	}
 	p("  unknown: said to be possible, not to be cleared or not assessed; hedged: the same, and not the actor's")
 	for _, e := range s.Entities {
