@@ -13,7 +13,7 @@ import (
 
 // blockUsers is how many people one job makes a day for: small enough that the
 // jobs in flight fit into memory, large enough that they cost nothing.
-const blockUsers = 256
+const blockUsers = 128
 
 // The folders below the output: what an investigation is given, and what it is
 // not.

@@ -29,7 +29,7 @@ func bruteforce() Scenario {
 			if k > 0 {
 				continue
 			}
-			t := first + int64(days)*day + 3*hour
+			t := first + int64(days)*day + x.span(0, 3*hour)
 			c.compromise(corp, u, t, "password")
 			c.login(corp, t, u, servers[0], c.target(), 0, "access")
 			token, session := c.login(corp, t+9*minute, u, servers[0], owaClient(), 0, "access")

@@ -53,7 +53,7 @@ func (p *plan) midnight() {
 	for i := range 4 {
 		c.guess(test, from+x.span(0, to-from), nil, fmt.Sprintf("svc-old%d@%s", i, test.domain), c.proxy(), 50034)
 	}
-	c.guess(test, from+13*hour, victim, "", c.proxy(), 50126)
+	c.guess(test, p.hour(from, x), victim, "", c.proxy(), 50126)
 
 	// 2. One is right, and no second factor is asked for.
 	in := p.hour(to, x)
