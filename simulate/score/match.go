@@ -502,7 +502,7 @@ func (m *matcher) assessed(kind string) bool {
 
 // findings counts what is right and what is false.
 func (m *matcher) findings() Findings {
-	out := Findings{Total: len(m.c.Findings), ByDetector: map[string]int{}, ByLookAlike: map[string]int{}}
+	out := Findings{Total: len(m.c.Findings), ByDetector: map[string]int{}, ByLookAlike: map[string]int{}, FalseOnes: []FalseOne{}}
 	for i := range m.c.Findings {
 		f, s := &m.c.Findings[i], m.about[i]
 		switch {
@@ -517,6 +517,7 @@ func (m *matcher) findings() Findings {
 		default:
 			out.FalseMinor++
 		}
+		out.FalseOnes = append(out.FalseOnes, FalseOne{ID: f.ID, Detector: f.Detector, Severity: f.Severity, Detected: f.Detected, About: s.benign})
 		out.ByDetector[f.Detector]++
 		if s.benign != "" {
 			out.ByLookAlike[s.benign]++
@@ -531,11 +532,13 @@ func (m *matcher) findings() Findings {
 		h := &m.held[i]
 		switch {
 		case len(h.touches) > 0 || h.noise:
+			continue
 		case h.Standing == established:
 			out.FalseEstablished++
 		default:
 			out.FalseSuspected++
 		}
+		out.FalseOnes = append(out.FalseOnes, FalseOne{ID: h.ID, Severity: h.Severity, Standing: h.Standing, Detected: h.FirstDetected})
 	}
 	return out
 }

@@ -215,6 +215,18 @@ type Findings struct {
 	// about noise alone are not among them.
 	FalseEstablished int `json:"false_established"`
 	FalseSuspected   int `json:"false_suspected"`
+	// FalseOnes are all false findings and campaigns, in the case's order.
+	FalseOnes []FalseOne `json:"false_ones"`
+}
+
+// FalseOne is a false finding or campaign.
+type FalseOne struct {
+	ID       string            `json:"id"`
+	Detector string            `json:"detector"` // empty: a campaign
+	Severity casefile.Severity `json:"severity"`
+	Standing string            `json:"standing"` // of a campaign
+	Detected casefile.Time     `json:"detected"`
+	About    string            `json:"about"` // kind of look-alike, where it is one's
 }
 
 // LookAlikes says what is benign, or somebody else's, and was joined.

@@ -193,6 +193,9 @@ func TestAnEmptyKey(t *testing.T) {
 		t.Errorf("findings %+v", f)
 	}
 	near(t, "false findings per day and 1,000 users", f.PerDay1000, 0.1)
+	if len(f.FalseOnes) != 3 || f.FalseOnes[0].ID != "f-1" || f.FalseOnes[2].ID != "c-1" || f.FalseOnes[2].Detector != "" {
+		t.Errorf("false ones %+v", f.FalseOnes)
+	}
 	if diff := cmp.Diff(map[string]int{"slow_spray": 1, "app_credential_added": 1}, f.ByDetector); diff != "" {
 		t.Error(diff)
 	}
@@ -436,7 +439,7 @@ func TestWriting(t *testing.T) {
 		if js.String() != again.String() {
 			t.Errorf("%s: not the same twice", name)
 		}
-		for _, list := range []string{"campaigns", "warnings", "entities", "joined", "noise_joined", "merged", "split", "missed", "touching", "missed_ids", "wrong_ids", "entities_established"} {
+		for _, list := range []string{"campaigns", "warnings", "entities", "joined", "noise_joined", "merged", "split", "missed", "touching", "missed_ids", "wrong_ids", "entities_established", "false_ones"} {
 			if strings.Contains(js.String(), `"`+list+`": null`) {
 				t.Errorf("%s: list %s is null", name, list)
 			}
