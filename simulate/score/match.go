@@ -310,6 +310,25 @@ func (m *matcher) noisy(ips map[string]bool) bool {
 	return n > 0 && 2*n >= len(ips)
 }
 
+// during reports whether a finding is of guessing only, and all of it falls
+// into the minutes of one of other people's attacks: the key names one address
+// of a spray that may have several.
+func (m *matcher) during(f *casefile.Finding) bool {
+	sources := 0
+	for _, e := range f.Entities {
+		switch {
+		case e.Kind == casefile.IP:
+			sources++
+		case e.Kind == casefile.Account && e.Role == casefile.RoleVictim:
+		default:
+			return false
+		}
+	}
+	return sources > 0 && !f.First.IsZero() && slices.ContainsFunc(m.t.Noise, func(l simulate.LookAlike) bool {
+		return l.IP != "" && !l.From.IsZero() && !f.First.Before(l.From.Truncate(time.Second)) && !f.Last.After(l.To.Add(time.Second))
+	})
+}
+
 // subjectOf says what a finding is about: the actor who has most of it.
 func (m *matcher) subjectOf(f *casefile.Finding) subject {
 	kinds, ips := map[string]map[string]bool{}, map[string]bool{}
@@ -333,7 +352,7 @@ func (m *matcher) subjectOf(f *casefile.Finding) subject {
 	if s.actor >= 0 {
 		return s
 	}
-	s.noise = m.noisy(ips)
+	s.noise = m.noisy(ips) || m.during(f)
 	for _, k := range []string{kindApp, kindKey, "rule", kindAccount, "mailbox"} {
 		for _, id := range sorted(kinds[k]) {
 			if l := m.benign[k+" "+id]; l != "" && s.benign == "" {

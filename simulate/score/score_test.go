@@ -413,6 +413,27 @@ func TestNoiseInTheQuietCampaign(t *testing.T) {
 	check(t, s, IPs, [7]int{4, 4, 0, 0, 5, 1, 0})
 }
 
+func TestNoiseFromASecondAddress(t *testing.T) {
+	k := key()
+	k.Noise[0].From, k.Noise[0].To = at(4, 0), at(4, 0.5)
+	f := casefile.Finding{ID: "f-9", Detector: "failures_one_ip", Severity: casefile.Low, First: ct(4, 0.1), Last: ct(4, 0.4), Entities: []casefile.Entity{
+		{Kind: casefile.IP, ID: "198.18.0.2"}, {Kind: casefile.Account, ID: "q@corp.example", Role: casefile.RoleVictim}}}
+	c := perfect()
+	c.Findings = append(c.Findings, f)
+	if s := Compare(k, c); s.Findings.Noise != 2 || s.Findings.FalseMinor != 0 {
+		t.Errorf("%+v", s.Findings)
+	}
+	c.Findings[3].Last = ct(4, 2) // goes on when the noise is over
+	if s := Compare(k, c); s.Findings.Noise != 1 || s.Findings.FalseMinor != 1 {
+		t.Errorf("%+v", s.Findings)
+	}
+	c.Findings[3].Last = ct(4, 0.4)
+	c.Findings[3].Entities[1].Role = casefile.RoleConverted // noise never succeeds
+	if s := Compare(k, c); s.Findings.Noise != 1 {
+		t.Errorf("%+v", s.Findings)
+	}
+}
+
 func TestItemsWithoutANameCoverTheirMailboxOnly(t *testing.T) {
 	c := perfect()
 	c.Campaigns[0].Mailboxes[0].Messages = []casefile.MessageRef{{ItemID: "AAA", Certainty: casefile.Confirmed}}
