@@ -43,7 +43,7 @@ type riskFields struct {
 	id, arrival, generated, activityTime, detected, updated, correlation, requestID *fastjson.Value
 	eventType, riskType, level, state, detail, timing, activity, source, additional *fastjson.Value
 	ip, location, city, countryV, userID, upn, userName, spID, spName, appID, keys  *fastjson.Value
-	tenant, aadTenant, resourcePath, identity, userType, operation                  *fastjson.Value
+	tenant, aadTenant, resourcePath, identity, userType                             *fastjson.Value
 }
 
 func (f *riskFields) visit(key []byte, v *fastjson.Value) {

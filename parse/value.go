@@ -154,15 +154,10 @@ func integer(v *fastjson.Value) (n int64, ok bool) {
 	return int64(f), true
 }
 
-// nested returns the named member as an object or array, whether it stands
-// there as such or as JSON text in a string (twice at most). It returns nil
-// when it is absent, empty or destroyed by its exporter; destroyed reports the
-// latter ("System.Object[]", "@{Name=...}").
-func (r *Record) nested(v *fastjson.Value, names ...string) (x *fastjson.Value, destroyed bool) {
-	return r.opened(get(v, names...))
-}
-
-// opened is nested for a value that is at hand; it may be nil.
+// opened returns x as an object or array, whether it is one or is JSON text in
+// a string (twice at most). It returns nil when x is absent, empty or destroyed
+// by its exporter; destroyed reports the latter ("System.Object[]",
+// "@{Name=...}").
 func (r *Record) opened(x *fastjson.Value) (_ *fastjson.Value, destroyed bool) {
 	for range 2 {
 		if x == nil || x.Type() != fastjson.TypeString {

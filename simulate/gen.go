@@ -58,7 +58,6 @@ type gen struct {
 	msgs    []message
 	scratch []byte
 	row     ualRow
-	dup     bool
 }
 
 // ualRow is what the portal's CSV says of a record besides its JSON.

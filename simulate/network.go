@@ -107,15 +107,8 @@ func sites() [4]site {
 	}
 }
 
-// addr is the h-th address of a network; the first ones are left to things
-// that need a fixed address.
-func (n *network) addr(h uint64) ip {
-	if n.v6 != 0 && h>>63 == 1 {
-		return n.addr6(h)
-	}
-	return n.addr4(h)
-}
-
+// addr4 is the h-th IPv4 address of a network; the first ones are left to
+// things that need a fixed address.
 func (n *network) addr4(h uint64) ip {
 	return v4(n.base + 64 + uint32(h%uint64(n.size-128)))
 }

@@ -32,7 +32,6 @@ type user struct {
 	ropc     bool
 	loopFrom int // days of a stale password loop, loopTo exclusive
 	loopTo   int
-	service  bool
 	h        uint64
 }
 
