@@ -5,6 +5,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strconv"
+	"strings"
 )
 
 // interval is an estimate with its 95 % confidence interval.
@@ -28,6 +30,9 @@ func wilson(k, n int) interval {
 func bootstrap(xs []float64, stat func([]float64) float64) interval {
 	if len(xs) == 0 {
 		return interval{math.NaN(), math.NaN(), math.NaN()}
+	}
+	if len(xs) == 1 { // one run says nothing of how runs vary
+		return interval{stat(xs), math.NaN(), math.NaN()}
 	}
 	r := rand.New(rand.NewPCG(1, uint64(len(xs))))
 	const times = 2000
@@ -90,10 +95,20 @@ func (i interval) percent() string {
 	return fmt.Sprintf("%.0f %% (%.0f–%.0f)", 100*i.at, 100*i.lo, 100*i.hi)
 }
 
-// number writes a value and its interval.
+// number writes a value and its interval, where more than one run gave it.
 func (i interval) number(digits int) string {
 	if math.IsNaN(i.at) {
 		return "–"
 	}
-	return fmt.Sprintf("%.*f (%.*f–%.*f)", digits, i.at, digits, i.lo, digits, i.hi)
+	w := func(x float64) string {
+		s := strconv.FormatFloat(x, 'f', digits, 64)
+		if strings.Trim(s, "-0.") == "" { // no minus before nothing
+			s = strings.TrimPrefix(s, "-")
+		}
+		return s
+	}
+	if math.IsNaN(i.lo) {
+		return w(i.at)
+	}
+	return w(i.at) + " (" + w(i.lo) + " to " + w(i.hi) + ")"
 }
