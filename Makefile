@@ -8,7 +8,7 @@ CONTEXT := testdata/demo-context
 # is 3 (done, but the input was incomplete); 1 means findings.
 DEMO_OK := 0 1 3
 
-.PHONY: help build demo test bench fuzz lint golden clean
+.PHONY: help build demo test bench fuzz lint golden clean eval
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -27,6 +27,9 @@ test: ## run every test
 
 bench: build ## measure ingest against DuckDB's own, in one run (BENCH_SIZE=1GB BENCH_RUNS=5)
 	$(GO) run ./internal/bench -size $(or $(BENCH_SIZE),1GB) -runs $(or $(BENCH_RUNS),5) -corpora "$${MIDWATCH_CORPORA:-../shared/corpora}"
+
+eval: build ## measure on simulated tenants against their answer keys (EVAL=small EVAL_SEEDS=5 EVAL_USERS=300)
+	@$(GO) run ./internal/eval -grid $(or $(EVAL),large) -seeds $(or $(EVAL_SEEDS),0) -users $(or $(EVAL_USERS),0) -revision "$$(git describe --always --dirty)"
 
 fuzz: ## fuzz every parser for FUZZTIME (default 30s) each
 	@for pkg in $$($(GO) list ./...); do \

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -168,7 +169,11 @@ func preface(b *md, done []*result, grid string) {
 	if grid != "large" {
 		b.p("**Development seeds: these are not published results.**\n")
 	}
-	b.p("Made by `make eval`; do not edit. %d runs (%s), seeds %d to %d, generator version %s. The page says what was measured; what it does not show", len(done), strings.Join(list, ", "), lo, hi, simulate.Version)
+	programs := map[string]bool{}
+	for _, r := range done {
+		programs[cmp.Or(r.Program, "not stated")] = true
+	}
+	b.p("Made by `make eval`; do not edit. %d runs (%s), seeds %d to %d, generator version %s, Midwatch at %s. The page says what was measured; what it does not show", len(done), strings.Join(list, ", "), lo, hi, simulate.Version, strings.Join(sorted(programs), ", "))
 	b.p("[stands at its end](#what-these-numbers-do-not-show), and is worth reading first.\n")
 	b.text(`A run: ` + "`midwatch simulate`, `midwatch investigate`, `midwatch score`" + `. Each scenario with an actor is compared with the *quiet* run of the same organization
 (same seed, same size, nobody there). Beside each rate of detection stands the probability of a false alarm in the same span of time of the

@@ -39,6 +39,7 @@ type result struct {
 	Days     int                `json:"days"`
 	Seed     uint64             `json:"seed"`
 	Version  string             `json:"generator"`
+	Program  string             `json:"program"` // revision of midwatch
 	Records  int64              `json:"records"`
 	Seconds  float64            `json:"seconds"` // of the investigation
 	Score    *score.Score       `json:"score"`
@@ -233,7 +234,7 @@ func load(path string) ([]*result, error) {
 		if err := json.Unmarshal(line, &r); err != nil {
 			continue // the line at which it was interrupted
 		}
-		if r.Version == simulate.Version {
+		if r.Version == simulate.Version && r.Score != nil {
 			out = append(out, &r)
 		}
 	}
