@@ -420,8 +420,8 @@ func field(b *md, gs []*group, quiet []*result) {
 	b.p("## How do the field's rules do on the same events?\n")
 	b.text(`Published rules, written anew as SQL over the same event store (internal/eval/baselines.go has each with its source). A rule detects a campaign when it rings in the
 campaign's span with at least half of the failures that it counts being the actor's; after the dot stands the probability that it rings about something benign in the same span
-of the quiet run. Alerts mostly about other people's sprays are in neither. For Midwatch the row has its alerts as in the first table, of all detectors; the last row
-is a limit per address that is chosen with the answer key, for each run anew, so that the actor's busiest address just reaches it: no limit per address can do better.
+of the quiet run. Alerts mostly about other people's sprays are in neither. For Midwatch the first row has its alerts as in the first table, of all detectors; the second, which is what to compare with, the findings of any severity of the two that look at
+guessing. The last row is a limit per address that is chosen with the answer key, for each run anew, so that the actor's busiest address just reaches it: no limit per address can do better.
 `)
 	guessing := []string{"midnight", "midnight, hidden", "narrow", "narrow, 20 accounts, geo-matched", "loudspray", "bruteforce"}
 	for _, u := range groupSizes(gs) {
@@ -447,6 +447,24 @@ is a limit per address that is chosen with the answer key, for each run anew, so
 			row = append(row, g.share(func(r *campaignRun) (bool, bool) { return r.c.AlertedAt != nil, true }).percent()+" · "+g.share(func(r *campaignRun) (bool, bool) { return r.falseIn(medium) }).percent())
 		}
 		b.row(append(row, quietRate(quiet, u, func(r *result) int { return r.Score.Findings.False }))...)
+		if slices.ContainsFunc(cols, func(g *group) bool {
+			return slices.ContainsFunc(g.runs, func(r campaignRun) bool { return r.c.By != nil })
+		}) {
+			row := []string{"**Midwatch**, guessing alone"}
+			for _, g := range cols {
+				row = append(row, g.share(func(r *campaignRun) (bool, bool) {
+					return slices.ContainsFunc(guessers(), func(d string) bool { _, ok := r.c.By[d]; return ok }), r.c.By != nil
+				}).percent()+" · "+g.share(func(r *campaignRun) (bool, bool) { return r.falseIn(guess) }).percent())
+			}
+			b.row(append(row, quietRate(quiet, u, func(r *result) (n int) {
+				for _, f := range r.Score.Findings.FalseOnes {
+					if guess(&f) {
+						n++
+					}
+				}
+				return n
+			}))...)
+		}
 		for _, rule := range baselines() {
 			row := []string{rule.ID}
 			for _, g := range cols {
@@ -484,6 +502,11 @@ is a limit per address that is chosen with the answer key, for each run anew, so
 	}
 	b.p("")
 }
+
+// guessers are the detectors that look at guessing.
+func guessers() []string { return []string{"slow_spray", "failures_one_ip"} }
+
+func guess(f *score.FalseOne) bool { return slices.Contains(guessers(), f.Detector) }
 
 func quietRate(quiet []*result, users int, n func(*result) int) string {
 	var events, exposure []float64

@@ -385,7 +385,7 @@ func (m *matcher) campaigns() []Campaign {
 	out := []Campaign{}
 	for i := range m.people {
 		a := &m.people[i]
-		x := Campaign{ID: a.ID, Actor: a.Actor, Kind: a.Kind, Touching: []string{}, InLogs: !a.FirstRecord.IsZero()}
+		x := Campaign{ID: a.ID, Actor: a.Actor, Kind: a.Kind, Touching: []string{}, By: map[string]casefile.Time{}, InLogs: !a.FirstRecord.IsZero()}
 		for j := range m.held {
 			if _, ok := m.held[j].touches[i]; ok {
 				x.Touching = append(x.Touching, m.held[j].ID)
@@ -416,6 +416,7 @@ func (m *matcher) campaigns() []Campaign {
 				continue
 			}
 			found = earlier(found, f)
+			x.By[f.Detector] = casefile.Earlier(x.By[f.Detector], f.Detected)
 			if f.Severity.Rank() >= casefile.Medium.Rank() {
 				alerted = earlier(alerted, f)
 			}

@@ -124,15 +124,18 @@ type Campaign struct {
 	// Matched is the case's campaign that holds most of the actor's; empty
 	// when none holds any.
 	Matched     string   `json:"matched"`
-	Overlap     float64  `json:"overlap"`     // 0..1, mean share over the kinds that the actor has
-	Standing    string   `json:"standing"`    // of the matched campaign
-	Touching    []string `json:"touching"`    // all of the case's campaigns that hold some of the actor's
-	InLogs      bool     `json:"in_logs"`     // the logs have at least one of its records
-	Findings    int      `json:"findings"`    // findings about it
-	EarlyAlarms int      `json:"early"`       // of these, raised before its first record: by something benign
-	FoundAt     *Moment  `json:"found_at"`    // the first finding of any severity
-	AlertedAt   *Moment  `json:"alerted_at"`  // the first finding of medium severity or more
-	StartError  *float64 `json:"start_error"` // hours, case minus key's first record; null when either is not known
+	Overlap     float64  `json:"overlap"`  // 0..1, mean share over the kinds that the actor has
+	Standing    string   `json:"standing"` // of the matched campaign
+	Touching    []string `json:"touching"` // all of the case's campaigns that hold some of the actor's
+	InLogs      bool     `json:"in_logs"`  // the logs have at least one of its records
+	Findings    int      `json:"findings"` // findings about it
+	EarlyAlarms int      `json:"early"`    // of these, raised before its first record: by something benign
+	FoundAt     *Moment  `json:"found_at"` // the first finding of any severity
+	// By is the first finding of each detector that found it, whatever its
+	// severity.
+	By         map[string]casefile.Time `json:"by"`
+	AlertedAt  *Moment                  `json:"alerted_at"`  // the first finding of medium severity or more
+	StartError *float64                 `json:"start_error"` // hours, case minus key's first record; null when either is not known
 	// StartDeedError is the same against the first deed, recorded or not.
 	StartDeedError *float64 `json:"start_deed_error"`
 	AccessError    *float64 `json:"access_error"` // hours, case minus key's first record of the actor inside

@@ -140,6 +140,9 @@ func TestAPerfectCase(t *testing.T) {
 	near(t, "first finding after the first record", c.FoundAt.AfterFirst, 6)
 	near(t, "first alert after the first record", c.AlertedAt.AfterFirst, 24)
 	near(t, "first alert after the first success", c.AlertedAt.AfterSuccess, -23)
+	if diff := cmp.Diff(map[string]casefile.Time{"slow_spray": ct(2, 2), "app_credential_added": ct(1, 8)}, c.By); diff != "" {
+		t.Error(diff)
+	}
 	near(t, "false findings", s.Findings.PerDay1000, 0)
 	if f := s.Findings; f.Right != 2 || f.Noise != 1 || f.False+f.FalseMinor != 0 {
 		t.Errorf("findings %+v", f)
