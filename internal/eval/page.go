@@ -161,6 +161,9 @@ func preface(b *md, done []*result, grid string) {
 	for s := range seeds {
 		lo, hi = min(lo, s), max(hi, s)
 	}
+	if len(done) == 0 {
+		lo = 0
+	}
 	var list []string
 	for _, u := range sorted(sizes) {
 		list = append(list, fmt.Sprintf("%d of %d users", sizes[u], u))
