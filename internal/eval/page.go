@@ -423,7 +423,7 @@ func field(b *md, gs []*group, quiet []*result) {
 	b.p("## How do the field's rules do on the same events?\n")
 	b.text(`Published rules, written anew as SQL over the same event store (internal/eval/baselines.go has each with its source). A rule detects a campaign when it rings in the
 campaign's span with at least half of the failures that it counts being the actor's; after the dot stands the probability that it rings about something benign in the same span
-of the quiet run. Alerts mostly about other people's sprays are in neither. For Midwatch the first row has its alerts as in the first table, of all detectors; the second, which is what to compare with, the findings of any severity of the two that look at
+of the quiet run. Alerts mostly about other people's sprays are in neither. For Midwatch the first row has its alerts as in the first table, of all detectors; the second, which is what to compare with, the findings of any severity of those that look at
 guessing. The last row is a limit per address that is chosen with the answer key, for each run anew, so that the actor's busiest address just reaches it: no limit per address can do better.
 `)
 	guessing := []string{"midnight", "midnight, hidden", "narrow", "narrow, 20 accounts, geo-matched", "loudspray", "bruteforce"}
@@ -507,7 +507,7 @@ guessing. The last row is a limit per address that is chosen with the answer key
 }
 
 // guessers are the detectors that look at guessing.
-func guessers() []string { return []string{"slow_spray", "failures_one_ip"} }
+func guessers() []string { return []string{"slow_spray", "failures_one_ip", "failures_one_account"} }
 
 func guess(f *score.FalseOne) bool { return slices.Contains(guessers(), f.Detector) }
 
@@ -558,7 +558,7 @@ func limits(b *md) {
 - **Delays are of the logs.** They count to the moment at which the logs could have raised the finding, had they been read at once, and leave out how long a log takes
   to arrive and a person to look.
 - **Reached is what the key says was read.** Whether somebody read on after opening a folder is not known to any log.
-- **Addresses of tenants whose logs were not handed over cannot be told apart in the key**: recall of addresses in "without the test tenant" is lower than what
-  the logs allow.
+- **The key does not say of each address, credential and account in which log it can be seen**: recall in "without the test tenant" and "under way" is asked against
+  more than these logs hold, and is lower than what they allow.
 `)
 }

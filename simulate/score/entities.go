@@ -61,12 +61,15 @@ func (m *matcher) sprayed() Entity {
 	truth, outside, cs := map[string]bool{}, map[string]bool{}, claims{}
 	for _, p := range m.t.Campaigns {
 		for _, upn := range p.Sprayed {
-			if m.inLogs("", upn) {
+			if m.inLogs("", upn) && sprayInLogs(&p) {
 				truth[fold(upn)] = true
 			} else {
 				outside[fold(upn)] = true
 			}
 		}
+	}
+	for id := range truth { // in the logs by another campaign
+		delete(outside, id)
 	}
 	for i := range m.held {
 		if m.held[i].noise { // tried by somebody else: right, and not the actor's
@@ -79,6 +82,21 @@ func (m *matcher) sprayed() Entity {
 		}
 	}
 	return m.compare(Sprayed, truth, outside, cs, nil)
+}
+
+// sprayInLogs reports whether the logs have any of the guessing: when they
+// begin after it, nobody can say who was guessed at.
+func sprayInLogs(p *simulate.CampaignOf) bool {
+	known := false
+	for _, s := range p.Stages {
+		if s.Name == "spray" {
+			if s.Records > 0 {
+				return true
+			}
+			known = true
+		}
+	}
+	return !known
 }
 
 // apps compares applications. Any of an application's ids names it.

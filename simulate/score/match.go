@@ -495,7 +495,7 @@ func (m *matcher) inLogs(tenant, address string) bool {
 // needs lists the detectors that could find a kind. A kind of which the case
 // assessed none, and says so, is unknown and not cleared.
 func needs(kind string) []string {
-	signIns := []string{"slow_spray", "failures_one_ip", "session_second_network"}
+	signIns := []string{"slow_spray", "failures_one_ip", "failures_one_account", "session_second_network"}
 	switch kind {
 	case Sprayed, IPs:
 		return signIns

@@ -7,9 +7,9 @@
 // cleared.
 //
 // Of the answer key only what the logs can hold is asked for: entities of
-// tenants whose logs were not handed over are counted, and are in no rate. An
-// address cannot be told to a tenant by the key, so addresses are all asked
-// for.
+// tenants whose logs were not handed over, and accounts of a guessing that the
+// logs have no record of, are counted and are in no rate. Of an address the key
+// does not say where and when it was used, so addresses are all asked for.
 //
 // The package asks no store and no detector: it reads truth.json and
 // case.json. It may import what made the former and the words of the latter,
@@ -89,7 +89,7 @@ type Entity struct {
 	// UnknownByCount are those of Unknown that no list names: a statement with
 	// a count covers them.
 	UnknownByCount int `json:"unknown_by_count"`
-	Outside        int `json:"outside"` // in tenants whose logs were not handed over; in no rate
+	Outside        int `json:"outside"` // not in the logs that were handed over; in no rate
 	// Listed is how many the case claims; each is Right or Wrong.
 	Listed       int `json:"listed"`
 	Right        int `json:"right"`

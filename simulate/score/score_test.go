@@ -372,6 +372,18 @@ func TestSuspectedCampaignsAreCountedApartToo(t *testing.T) {
 	check(t, s, Mailboxes, [7]int{3, 3, 0, 0, 3, 0, 0})
 }
 
+func TestGuessingBeforeTheLogsCannotBeFound(t *testing.T) {
+	k := key()
+	k.Campaigns[0].Stages = []simulate.StageOf{{Name: "spray", Deeds: 40, Records: 0}, {Name: "collection", Records: 9}}
+	s := Compare(k, &casefile.Case{Schema: casefile.Schema})
+	check(t, s, Sprayed, [7]int{})
+	if n := s.Entity(Sprayed).Outside; n != 4 {
+		t.Errorf("%d outside, want 4", n)
+	}
+	k.Campaigns[0].Stages[0].Records = 1
+	check(t, Compare(k, &casefile.Case{Schema: casefile.Schema}), Sprayed, [7]int{3, 0, 0, 3})
+}
+
 func TestTimes(t *testing.T) {
 	c := perfect()
 	c.Campaigns[0].Start, c.Campaigns[0].InitialAccess = ct(0, 2), ct(4, 1)

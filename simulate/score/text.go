@@ -70,7 +70,7 @@ func WriteText(w io.Writer, s *Score) error {
 	p("  unknown: said to be possible, not to be cleared or not assessed; hedged: the same, and not the actor's")
 	for _, e := range s.Entities {
 		if e.Outside > 0 {
-			p("  %s: %d more in tenants whose logs were not handed over, in no rate", e.Kind, e.Outside)
+			p("  %s: %d more that are not in the logs that were handed over, in no rate", e.Kind, e.Outside)
 		}
 		if e.Unidentified > 0 {
 			p("  %s: %d more listed by an id that the key cannot know, in no rate", e.Kind, e.Unidentified)
