@@ -258,6 +258,7 @@ func (s *Store) Close() error {
 	if !s.opts.ReadOnly {
 		_, err = s.db.Exec("CHECKPOINT midwatch")
 	}
+	s.seen.free()
 	mapping.Close(&s.low)
 	err = errors.Join(err, s.db.Close())
 	_ = os.RemoveAll(s.opts.TempDir)

@@ -95,7 +95,11 @@ func TestOpenRefuses(t *testing.T) {
 }
 
 func TestIDSet(t *testing.T) {
-	s := newIDSet()
+	s, err := newIDSet()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.free()
 	for round := range 2 {
 		for n := range 20000 {
 			id, _ := event.MakeID(nil, "t", event.UAL, fmt.Sprint(n))
@@ -103,13 +107,13 @@ func TestIDSet(t *testing.T) {
 			if round == 1 {
 				want = isDuplicate
 			}
-			if got := s.add(id, uint32(n)<<4); got != want {
+			if got, err := s.add(id, uint32(n)<<4); got != want || err != nil {
 				t.Fatalf("round %d, id %d: got %v, want %v", round, n, got, want)
 			}
 		}
 	}
 	id, _ := event.MakeID(nil, "t", event.UAL, "1")
-	if got := s.add(id, 99<<4); got != isConflict {
+	if got, err := s.add(id, 99<<4); got != isConflict || err != nil {
 		t.Errorf("other content: got %v, want a conflict", got)
 	}
 }

@@ -2,7 +2,10 @@ package duckdb
 
 import (
 	"encoding/binary"
+	"fmt"
 	"hash/maphash"
+	"syscall"
+	"unsafe"
 
 	"midwatch/event"
 )
@@ -14,15 +17,39 @@ import (
 // Two different ids with the same 8 bytes (one chance in 3,700 at 100 million
 // records) differ in their fingerprints, so that the second is kept, at worst
 // with a conflict flag it does not deserve. Nothing is lost.
+//
+// The table lies outside the Go heap: it is large and has no pointers, and the
+// collector would let the heap grow in proportion to it.
 type idSet struct {
 	keys []uint64 // 0: free
 	fps  []uint32
+	mem  []byte // what both lie in
 	n    int
 	seed maphash.Seed
 }
 
-func newIDSet() *idSet {
-	return &idSet{keys: make([]uint64, 1<<12), fps: make([]uint32, 1<<12), seed: maphash.MakeSeed()}
+func newIDSet() (*idSet, error) {
+	s := &idSet{seed: maphash.MakeSeed()}
+	return s, s.allocate(1 << 12)
+}
+
+func (s *idSet) allocate(slots int) error {
+	mem, err := offHeap(slots * 12)
+	if err != nil {
+		return fmt.Errorf("duckdb: no memory for the ids of %d records: %w", slots, err)
+	}
+	s.mem = mem
+	s.keys = unsafe.Slice((*uint64)(unsafe.Pointer(unsafe.SliceData(mem))), slots)
+	s.fps = unsafe.Slice((*uint32)(unsafe.Pointer(unsafe.SliceData(mem[slots*8:]))), slots)
+	return nil
+}
+
+// free gives the table back. The set is of no use afterwards.
+func (s *idSet) free() {
+	if s != nil && s.mem != nil {
+		_ = syscall.Munmap(s.mem)
+		s.mem, s.keys, s.fps = nil, nil, nil
+	}
 }
 
 // verdict says what the set knows of an event.
@@ -34,9 +61,11 @@ const (
 	isConflict          // same id, other content
 )
 
-func (s *idSet) add(id event.ID, fp uint32) verdict {
+func (s *idSet) add(id event.ID, fp uint32) (verdict, error) {
 	if s.n*4 >= len(s.keys)*3 {
-		s.grow()
+		if err := s.grow(); err != nil {
+			return isNew, err
+		}
 	}
 	k := binary.LittleEndian.Uint64(id[:8])
 	if k == 0 {
@@ -48,19 +77,21 @@ func (s *idSet) add(id event.ID, fp uint32) verdict {
 		case 0:
 			s.keys[i], s.fps[i] = k, fp
 			s.n++
-			return isNew
+			return isNew, nil
 		case k:
 			if sameContent(s.fps[i], fp) {
-				return isDuplicate
+				return isDuplicate, nil
 			}
-			return isConflict
+			return isConflict, nil
 		}
 	}
 }
 
-func (s *idSet) grow() {
-	keys, fps := s.keys, s.fps
-	s.keys, s.fps = make([]uint64, 2*len(keys)), make([]uint32, 2*len(keys))
+func (s *idSet) grow() error {
+	keys, fps, mem := s.keys, s.fps, s.mem
+	if err := s.allocate(2 * len(keys)); err != nil {
+		return err
+	}
 	mask := uint64(len(s.keys) - 1)
 	for j, k := range keys {
 		if k == 0 {
@@ -72,6 +103,7 @@ func (s *idSet) grow() {
 		}
 		s.keys[i], s.fps[i] = k, fps[j]
 	}
+	return syscall.Munmap(mem)
 }
 
 // fingerprint condenses an event's content to 32 bits: 14 of what every export

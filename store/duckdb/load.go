@@ -66,7 +66,15 @@ func (s *Store) loadIDs(ctx context.Context) error {
 	if s.seen != nil {
 		return nil
 	}
-	set := newIDSet()
+	set, err := newIDSet()
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if s.seen != set {
+			set.free()
+		}
+	}()
 	rows, err := s.db.QueryContext(ctx, "SELECT id::VARCHAR, epoch_us(time), coalesce(operation,''), coalesce(actor,''), coalesce(code,''), "+
 		"coalesce(item_count,0), coalesce(ip,''), coalesce(mailbox_id,''), coalesce(message_id,''), coalesce(format,'') FROM events")
 	if err != nil {
@@ -88,7 +96,9 @@ func (s *Store) loadIDs(ctx context.Context) error {
 		if !ok {
 			return fmt.Errorf("store has a malformed id %q", id)
 		}
-		set.add(x, set.fingerprint(&e))
+		if _, err := set.add(x, set.fingerprint(&e)); err != nil {
+			return err
+		}
 	}
 	if err := rows.Err(); err != nil {
 		return err
@@ -107,13 +117,20 @@ func (l *load) Claim(b *event.Batch) (int, error) {
 		e := &b.Events[i]
 		fp := set.fingerprint(e)
 		dup := false
-		switch set.add(e.ID, fp) {
+		v, err := set.add(e.ID, fp)
+		if err != nil {
+			return n, err
+		}
+		switch v {
 		case isDuplicate:
 			dup = true
 		case isConflict:
 			e.Flags |= event.FlagIDConflict
 			e.ID, l.scratch = event.MakeID(l.scratch, e.Tenant, e.Source, string(e.ID[:])+e.Operation+"\x00"+e.Actor+"\x00"+e.Code+"\x00"+e.IP+"\x00"+e.MailboxID+"\x00"+e.MessageID+fmt.Sprint(e.Time/1e6, e.ItemCount))
-			dup = set.add(e.ID, fp) != isNew
+			if v, err = set.add(e.ID, fp); err != nil {
+				return n, err
+			}
+			dup = v != isNew
 		}
 		if dup {
 			n++
@@ -232,6 +249,7 @@ func (l *load) Rollback() error {
 	}
 	if l.dirty {
 		l.s.mu.Lock()
+		l.s.seen.free()
 		l.s.seen = nil
 		l.s.mu.Unlock()
 	}
