@@ -119,7 +119,71 @@ func (appCredentialAdded) finding(ctx context.Context, q store.Querier, rs []rec
 	if uses > 0 {
 		why = append(why, fmt.Sprintf("It was used for %s since.", plural(uses, "sign-in", "sign-ins")))
 	}
+	h, err := habitsOf(ctx, q, r)
+	if err != nil {
+		return f, err
+	}
+	var word string
+	if word, f.Severity = h.judge(uses, f.Severity); word != "" {
+		why = append(why, word)
+	}
 	f.Counts = []casefile.Count{{Name: "sign-ins with the new credential", Value: float64(uses)}, {Name: "mail or directory permissions of the application", Value: float64(len(casefile.Unique(grants)))}}
 	f.Why = strings.Join(why, " ")
 	return f, nil
+}
+
+// habits is how an application signed in before it got a credential, and how
+// the credential was used.
+type habits struct {
+	logged  bool  // the evidence has sign-ins of applications with the credentials they used
+	before  int64 // sign-ins of the application before
+	strange int64 // uses of the new credential from networks that the application was never in before
+	mail    int64 // records of the application reading mail
+}
+
+func habitsOf(ctx context.Context, q store.Querier, r *record) (h habits, err error) {
+	keys := strings.Fields(r.KeyID)
+	app := r.targetApp()
+	if len(keys) == 0 || app == "" {
+		return h, nil
+	}
+	err = rows(ctx, q, `SELECT count(*) FROM (SELECT 1 FROM events WHERE class = 'sign_in' AND key_id IS NOT NULL AND key_id <> '' AND actor_kind = 'app' LIMIT 1) x`, nil, func(scan scanner) error {
+		var n int64
+		err := scan(&n)
+		h.logged = n > 0
+		return err
+	})
+	if err != nil || !h.logged {
+		return h, err
+	}
+	query := `WITH mine AS (
+			SELECT time, coalesce(key_id, '') AS key_id, class, ip, ` + networkSQL() + ` AS net FROM events
+			WHERE app_id = ? AND class IN ('sign_in', 'mail_access', 'attachment_access') AND coalesce(outcome, '') <> 'failure' AND actor_kind = 'app'
+		)
+		SELECT count(CASE WHEN class = 'sign_in' AND time < ? THEN 1 END),
+			count(CASE WHEN class = 'sign_in' AND time >= ? AND key_id IN (` + quoted(keys) + `) AND ip IS NOT NULL AND net NOT IN (SELECT net FROM mine WHERE time < ? AND net IS NOT NULL) THEN 1 END),
+			count(CASE WHEN class <> 'sign_in' THEN 1 END)
+		FROM mine`
+	err = rows(ctx, q, query, []any{app, r.Time, r.Time, r.Time}, func(scan scanner) error { return scan(&h.before, &h.strange, &h.mail) })
+	return h, err
+}
+
+// judge weighs a credential by its use. Developers and pipelines add secrets
+// every week; what nobody uses, or what is used where the application always
+// was, is a renewal. Where the sign-ins of applications are not in the
+// evidence, nothing is known of its use, and that is no reason to be calm.
+func (h *habits) judge(uses int64, was casefile.Severity) (string, casefile.Severity) {
+	switch {
+	case !h.logged || was == casefile.High || was == casefile.Low:
+		return "", was
+	case uses == 0:
+		return "No sign-in with it is in the evidence.", casefile.Low
+	case h.before > 0 && h.strange == 0:
+		return "It was used from the networks in which the application signed in before.", casefile.Low
+	case h.before > 0 && h.mail > 0:
+		return fmt.Sprintf("It was used %s from networks in which the application had never been, and the application reads mail.", plural(h.strange, "time", "times")), casefile.High
+	case h.before > 0:
+		return fmt.Sprintf("It was used %s from networks in which the application had never been.", plural(h.strange, "time", "times")), casefile.Medium
+	}
+	return "The application had not signed in before, as far as the evidence says.", was
 }

@@ -60,6 +60,7 @@ func All() []Detector {
 		appCredentialAdded{},
 		appOnlyMailGrant{},
 		externalForwarding{},
+		failuresOneAccount{},
 		failuresOneIP{},
 		firstSeenMailboxApp{},
 		inboxRuleHidesOrForwards{},

@@ -18,9 +18,6 @@ type firstSeenMailboxApp struct{}
 // takes to call the application new.
 const mailBaseline = 7 * 24 * time.Hour
 
-// manyMailboxes is from how many mailboxes on a new application is severe.
-const manyMailboxes = 5
-
 // Card implements [Detector].
 func (firstSeenMailboxApp) Card() Card {
 	return Card{
@@ -116,7 +113,7 @@ func (d firstSeenMailboxApp) finding(ctx context.Context, q store.Querier, a app
 		return f, false, err
 	}
 	switch {
-	case a.appOnly > 0 && (known || made != nil) && (a.mailboxes >= manyMailboxes || made != nil):
+	case a.appOnly > 0 && made != nil:
 		f.Severity = casefile.High
 	case a.appOnly > 0 && known, made != nil:
 		f.Severity = casefile.Medium
@@ -151,7 +148,7 @@ func (d firstSeenMailboxApp) finding(ctx context.Context, q store.Querier, a app
 	name := firstOf(a.name, a.id)
 	f.Title = fmt.Sprintf("Application %s began to read mail: %s", name, plural(a.mailboxes, "mailbox", "mailboxes"))
 	f.Counts = []casefile.Count{
-		{Name: "mailboxes", Value: float64(a.mailboxes), Limit: limit(manyMailboxes)},
+		{Name: "mailboxes", Value: float64(a.mailboxes)},
 		{Name: "records", Value: float64(a.records)},
 		{Name: "records without a user", Value: float64(a.appOnly)},
 		{Name: "items as recorded", Value: float64(a.items)},
@@ -167,6 +164,9 @@ func (d firstSeenMailboxApp) finding(ctx context.Context, q store.Querier, a app
 		f.Why += fmt.Sprintf(" Records of mail being read begin only %.1f days before, so it may have read mail earlier.", baseline.Hours()/24)
 	} else {
 		f.Why += fmt.Sprintf(" In the %.0f days of such records before it read none.", baseline.Hours()/24)
+	}
+	if made == nil && a.appOnly > 0 {
+		f.Why += " Who brought it in is not in the evidence: a product that is used now and then looks like this, and so does an old application in other hands."
 	}
 	if made == nil && a.appOnly == 0 {
 		f.Why += " Neither a consent nor the creation of the application is in the evidence, as with the vendor's own services."

@@ -195,8 +195,9 @@ func (sessionSecondNetwork) finding(us []netUse) (casefile.Finding, bool) {
 		if second == nil {
 			second = &us[i]
 		}
-		if us[i].first.Before(us[0].last) {
-			interleaved = true
+		// Whoever was there before and is there again afterwards has not moved.
+		for j := range i {
+			interleaved = interleaved || us[i].first.Before(us[j].last)
 		}
 		if us[0].country != "" && us[i].country != "" && us[0].country != us[i].country {
 			abroad = true

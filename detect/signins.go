@@ -1,5 +1,7 @@
 package detect
 
+import "fmt"
+
 // What a result code says about the password that was tried. The codes are
 // data: Microsoft changes them.
 // Sources: Entra authentication error codes; for "right" the successCodes of
@@ -37,8 +39,9 @@ func resultWords(verdict string) (codes []string) {
 // signInsSQL is a common table expression: the sign-ins and attempts of
 // people, each once. The unified audit log's UserLoggedIn and UserLoginFailed
 // repeat Entra's sign-ins under the same request id; Entra's record is kept.
-// Column pw holds what the result says about the password, prefix the /24 or
-// /48, origin the IPv4 address or the /48.
+// Column pw holds what the result says about the password, net the autonomous
+// system (where it is not known, the prefix), prefix the /24 or /48, origin the
+// IPv4 address or the /48.
 func signInsSQL() string {
 	match := func(verdict string) string {
 		l := quoted(resultWords(verdict))
@@ -48,7 +51,7 @@ func signInsSQL() string {
 	SELECT id, source, coalesce(tenant, '') AS tenant, time, CAST(time AS DATE) AS day, actor, ip, coalesce(asn, 0) AS asn,
 		coalesce(app_id, '') AS app_id, coalesce(app_name, '') AS app_name, coalesce(user_agent, '') AS user_agent, coalesce(client, '') AS client,
 		coalesce(country, '') AS country, coalesce(session_id, '') AS session_id, coalesce(token_id, '') AS token_id, coalesce(request_id, '') AS request_id,
-		` + prefixSQL() + ` AS prefix, ` + originSQL() + ` AS origin,
+		coalesce(device_id, '') AS device_id, coalesce(ip_kind, '') AS ip_kind, ` + networkSQL() + ` AS net, ` + prefixSQL() + ` AS prefix, ` + originSQL() + ` AS origin,
 		CASE WHEN outcome = 'success' THEN 'accepted'
 			WHEN ` + match(passwordWrong) + ` THEN 'wrong'
 			WHEN ` + match(passwordRight) + ` THEN 'right'
@@ -62,4 +65,77 @@ func signInsSQL() string {
 		AND (source <> 'ual' OR request_id IS NULL OR request_id NOT IN (
 			SELECT request_id FROM events WHERE class = 'sign_in' AND source = 'signin' AND request_id IS NOT NULL))
 )`
+}
+
+// The limits of what explains a wrong password. They are those of ordinary
+// life, not of an attack: an attacker who wants to be explained has to guess
+// from a network in which the account, or three colleagues, are at home.
+const (
+	familiarDays   = 30 // a network in which the account signed in within so many days is its own
+	resolvedMin    = 30 // minutes within which the account's own success explains a typo
+	settledDays    = 3  // days of sign-ins that make an address the account's, be it later; in the first week also a network
+	sharedUsers    = 3  // accounts that sign in from a /24 or /48 make it an office, VPN or carrier
+	deviceNetworks = 3  // networks that one such device repeats itself from; more are somebody who guesses
+	warmUpDays     = 7  // the beginning of the evidence, in which everything looks new
+)
+
+// orphansSQL adds to [signInsSQL] the failed guesses that nothing explains,
+// as relation orphans. A failure is explained when
+//   - the account signed in from that network in the 30 days before, or does
+//     so within half an hour (a typo),
+//   - it signs in from that very address on three days, be it later, or, in
+//     the first week, from that network: the beginning of the evidence is not
+//     the beginning of life. Later than that a network that the account settles
+//     in after the failure may be the guesser's,
+//   - it came from a device with which the account signs in,
+//   - three or more accounts sign in from that /24 or /48,
+//   - it is one of a device's endless retries with an old password: failures on three days
+//     of a week by one account, address and application.
+//
+// Addresses that fail against many accounts in a day are left out: they are
+// the loud kind, and failures_one_ip tells of them.
+//
+// This is filter A of Javed and Paxson's and of Herley and Schechter's idea:
+// look at failures where benign ones are rare.
+func orphansSQL() string {
+	return signInsSQL() + `, bad AS (
+		SELECT * FROM signins WHERE pw IN ('wrong', 'locked', 'no_user')
+	), good_days AS (
+		SELECT actor AS g_actor, net AS g_net, day AS g_day, min(time) AS g_first, max(time) AS g_last FROM signins
+		WHERE pw = 'accepted' AND actor IN (SELECT actor FROM bad) GROUP BY actor, net, day
+	), begins AS (
+		SELECT tenant AS b_tenant, min(time) AS begun FROM signins GROUP BY tenant
+	), familiar AS (
+		SELECT DISTINCT b.id AS f_id FROM bad b JOIN good_days g ON g.g_actor = b.actor AND g.g_net = b.net
+		WHERE g.g_last >= b.time - INTERVAL ` + fmt.Sprint(familiarDays) + ` DAY AND g.g_first <= b.time + INTERVAL ` + fmt.Sprint(resolvedMin) + ` MINUTE
+	), settled AS (
+		SELECT b.id AS t_id FROM bad b JOIN good_days g ON g.g_actor = b.actor AND g.g_net = b.net JOIN begins s ON s.b_tenant = b.tenant
+		WHERE b.time < s.begun + INTERVAL ` + fmt.Sprint(warmUpDays) + ` DAY AND g.g_last >= b.time
+		GROUP BY b.id HAVING count(*) >= ` + fmt.Sprint(settledDays) + `
+	), homes AS (
+		SELECT actor AS h_actor, origin AS h_origin FROM signins WHERE pw = 'accepted' AND actor IN (SELECT actor FROM bad) GROUP BY actor, origin HAVING count(DISTINCT day) >= ` + fmt.Sprint(settledDays) + `
+	), devices AS (
+		SELECT DISTINCT actor AS d_actor, device_id AS d_device FROM signins WHERE pw = 'accepted' AND device_id <> ''
+	), shared AS (
+		SELECT prefix FROM signins WHERE pw = 'accepted' GROUP BY prefix HAVING count(DISTINCT actor) >= ` + fmt.Sprint(sharedUsers) + `
+	), retries AS (
+		SELECT r_actor, r_origin, r_app, r_day FROM (
+			SELECT r_actor, r_origin, r_app, r_day,
+				lag(r_day, 2) OVER (PARTITION BY r_actor, r_origin, r_app ORDER BY r_day) AS two_before, lag(r_day, 1) OVER (PARTITION BY r_actor, r_origin, r_app ORDER BY r_day) AS one_before,
+				lead(r_day, 1) OVER (PARTITION BY r_actor, r_origin, r_app ORDER BY r_day) AS one_after, lead(r_day, 2) OVER (PARTITION BY r_actor, r_origin, r_app ORDER BY r_day) AS two_after
+			FROM (SELECT DISTINCT actor AS r_actor, origin AS r_origin, app_id AS r_app, day AS r_day FROM bad) x
+		) y WHERE two_before >= r_day - INTERVAL 6 DAY OR two_after <= r_day + INTERVAL 6 DAY OR one_after <= one_before + INTERVAL 6 DAY
+	), stuck AS (
+		SELECT r_actor AS k_actor FROM retries GROUP BY r_actor HAVING count(DISTINCT r_origin) <= ` + fmt.Sprint(deviceNetworks) + `
+	), loud AS (
+		SELECT DISTINCT origin FROM (SELECT origin, day FROM bad GROUP BY origin, day HAVING count(DISTINCT actor) >= ` + fmt.Sprint(failedUsers) + `) z
+	), orphans AS (
+		SELECT b.* FROM bad b
+			LEFT JOIN devices d ON d.d_actor = b.actor AND d.d_device = b.device_id
+			LEFT JOIN (SELECT * FROM retries WHERE r_actor IN (SELECT k_actor FROM stuck)) r ON r.r_actor = b.actor AND r.r_origin = b.origin AND r.r_app = b.app_id AND r.r_day = b.day
+			LEFT JOIN homes h ON h.h_actor = b.actor AND h.h_origin = b.origin
+		WHERE d.d_actor IS NULL AND r.r_actor IS NULL AND h.h_actor IS NULL
+			AND b.id NOT IN (SELECT f_id FROM familiar) AND b.id NOT IN (SELECT t_id FROM settled)
+			AND b.prefix NOT IN (SELECT prefix FROM shared) AND b.origin NOT IN (SELECT origin FROM loud)
+	)`
 }

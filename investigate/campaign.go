@@ -28,7 +28,7 @@ type builder struct {
 
 // guessing reports whether a finding is of passwords being tried.
 func guessing(f *casefile.Finding) bool {
-	return f.Detector == "slow_spray" || f.Detector == "failures_one_ip"
+	return f.Detector == "slow_spray" || f.Detector == "failures_one_ip" || f.Detector == "failures_one_account"
 }
 
 // conversions lists the accounts whose passwords a finding says were guessed.
@@ -123,7 +123,7 @@ func (b *builder) standing() {
 // stageOf is the stage of a campaign that a finding belongs to.
 func stageOf(f *casefile.Finding) string {
 	switch f.Detector {
-	case "slow_spray", "failures_one_ip":
+	case "slow_spray", "failures_one_ip", "failures_one_account":
 		return casefile.StageGuessing
 	case "session_second_network":
 		return casefile.StageAccess

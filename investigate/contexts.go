@@ -140,7 +140,7 @@ func (c *grown) finish() {
 // seed takes from a finding what the actor acted as.
 func (g *grower) seed(ctx context.Context, f *casefile.Finding) error {
 	switch f.Detector {
-	case "slow_spray", "failures_one_ip":
+	case "slow_spray", "failures_one_ip", "failures_one_account":
 		ips := entities(f, casefile.IP, casefile.RoleUsed)
 		if f.Detector == "failures_one_ip" {
 			ips = entities(f, casefile.IP, casefile.RoleSource)
@@ -212,53 +212,76 @@ const quietBefore = 7 * 24 * time.Hour
 // guessed is a context of an account whose password was guessed from ips. An
 // account that nobody used before is the actor's from then on. Of others the
 // actor's are the addresses of the guessing, and those that the account first
-// used afterwards, from a network that was not the owner's and that hardly
-// anybody else uses.
+// used afterwards and that hardly anybody else uses, unless they may be the
+// owner's: in a network or on a device of the owner's, or with a user agent
+// that the owner had before and the actor has not shown. People walk about;
+// their own mail is not the actor's.
 func (g *grower) guessed(ctx context.Context, f *casefile.Finding, upn string, ips []string) error {
 	type use struct {
-		ip string
-		at time.Time
+		ip, net, device, agent string
+		at                     time.Time
 	}
 	var uses []use
-	err := rows(ctx, g.q, `SELECT ip, min(time) FROM events WHERE class = 'sign_in' AND outcome = 'success' AND actor = ? AND ip IS NOT NULL AND ip <> ''
-		AND coalesce(ip_service, false) = false GROUP BY ip ORDER BY min(time), ip`, []any{upn}, func(scan scanner) error {
+	err := rows(ctx, g.q, `SELECT ip, coalesce(asn, 0), coalesce(device_id, ''), coalesce(user_agent, ''), min(time) FROM events WHERE class = 'sign_in' AND outcome = 'success' AND actor = ? AND ip IS NOT NULL AND ip <> ''
+		AND coalesce(ip_service, false) = false GROUP BY 1, 2, 3, 4 ORDER BY min(time), 1, 2, 3, 4`, []any{upn}, func(scan scanner) error {
 		var u use
-		err := scan(&u.ip, &u.at)
+		var asn int64
+		err := scan(&u.ip, &asn, &u.device, &u.agent, &u.at)
+		if u.net = prefix(u.ip); asn > 0 {
+			u.net = fmt.Sprintf("AS%d", asn)
+		}
+		u.at = u.at.UTC()
 		uses = append(uses, u)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	owners := map[string]bool{}
 	var since time.Time
 	for _, u := range uses {
-		switch {
-		case u.at.Before(f.First.Time):
-			owners[prefix(u.ip)] = true
-		case since.IsZero() && slices.Contains(ips, u.ip):
-			since = u.at.UTC()
+		if since.IsZero() && !u.at.Before(f.First.Time) && slices.Contains(ips, u.ip) {
+			since = u.at
 		}
 	}
 	if since.IsZero() {
 		return nil // the password was right, and nothing came of it
 	}
-	if len(owners) == 0 && f.First.Sub(g.w.from) >= quietBefore {
+	owners, actors := map[string]bool{}, map[string]bool{}
+	used := false
+	for _, u := range uses {
+		switch {
+		case slices.Contains(ips, u.ip) && !u.at.Before(since):
+			actors["agent "+u.agent] = true
+		case u.at.Before(since):
+			used = used || u.at.Before(f.First.Time)
+			owners["net "+u.net], owners["agent "+u.agent] = true, true
+		}
+		if u.device != "" && u.at.Before(since) {
+			owners["device "+u.device] = true
+		}
+	}
+	if !used && f.First.Sub(g.w.from) >= quietBefore {
 		g.wholeAccount(upn, since, f.ID, "its password was guessed, and nobody had signed in to it before")
 		g.contexts["account "+upn].guessed = true
 		return nil
 	}
-	c := g.account(upn, since, f.ID, "its password was guessed: what it does from the addresses of the guessing, and from new and rare ones since, is the actor's")
+	c := g.account(upn, since, f.ID, "its password was guessed: what it does from the addresses of the guessing, and from new ones since that are rare and not the owner's, is the actor's")
 	c.addIPs(ips...)
+	var fresh []string
 	for _, u := range uses {
-		if u.at.Before(since) || owners[prefix(u.ip)] {
-			continue
+		switch {
+		case u.at.Before(since), owners["net "+u.net], u.device != "":
+		case owners["agent "+u.agent] && !actors["agent "+u.agent]:
+		default:
+			fresh = addTo(fresh, []string{u.ip})
 		}
-		if err := g.w.readIPs(ctx, g.q, []string{u.ip}); err != nil {
-			return err
-		}
-		if g.w.rareIP(u.ip) {
-			c.addIPs(u.ip)
+	}
+	if err := g.w.readIPs(ctx, g.q, fresh); err != nil {
+		return err
+	}
+	for _, ip := range fresh {
+		if g.w.rareIP(ip) {
+			c.addIPs(ip)
 		}
 	}
 	return nil

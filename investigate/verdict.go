@@ -31,6 +31,8 @@ func (b *builder) title() string {
 		how = "Slow password spray"
 	case b.comp.has("failures_one_ip") && len(b.guessed()) > 0:
 		how = "Password guessing from one address"
+	case b.comp.has("failures_one_account") && len(b.guessed()) > 0:
+		how = "Password guessing at single accounts"
 	case b.comp.has("slow_spray"):
 		return "Slow password spray, no password right as far as the logs say"
 	case b.comp.has("session_second_network"):

@@ -1,0 +1,207 @@
+package detect
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"midwatch/casefile"
+	"midwatch/store"
+)
+
+// failuresOneAccount finds single accounts at which somebody guesses: once a
+// day for weeks from ever other networks, which no count of a day shows, or
+// dozens of times a day. What nobody explains happens to an account every
+// other month; on five days of three weeks it does not happen by chance.
+type failuresOneAccount struct{}
+
+const (
+	patientDays     = 5  // days with unexplained failures ...
+	patientWindow   = 21 // ... within so many days
+	patientNetworks = 5  // networks (/24, /48) that they came from
+	hammerDay       = 20 // unexplained failures of an account in one day
+)
+
+// Card implements [Detector].
+func (failuresOneAccount) Card() Card {
+	return Card{
+		ID:    "failures_one_account",
+		Title: "Passwords of single accounts tried again and again",
+		Why: "Who knows which account he wants has time: one guess a day from another home each stays below every limit, and thousands of guesses from rented " +
+			"servers are noise until one is right. Both show in the failures of the one account that nothing explains.",
+		FalsePositives: []string{"somebody who travels without a break and mistypes on most days", "a device with an old password on networks where its owner never signs in"},
+		Techniques:     []string{"T1110.001", "T1110.003"},
+		Needs:          signInNeeds(),
+		Severity:       casefile.Low,
+	}
+}
+
+// hammered lists accounts (tenant, blank, account) with very many unexplained
+// failures on a day.
+func hammered(rs []attempt) map[string]bool {
+	perDay, out := map[string]int{}, map[string]bool{}
+	for _, r := range rs {
+		k := r.tenant + " " + r.actor
+		perDay[k+r.day.String()]++
+		if perDay[k+r.day.String()] >= hammerDay {
+			out[k] = true
+		}
+	}
+	return out
+}
+
+// Detect implements [Detector].
+func (d failuresOneAccount) Detect(ctx context.Context, q store.Querier) ([]casefile.Finding, error) {
+	rs, err := unexplained(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	// One attacker's accounts are one finding: the application is what he did
+	// not change.
+	byAccount := map[string][]attempt{}
+	for _, r := range rs {
+		k := r.tenant + "\x00" + r.app + "\x00" + r.actor
+		byAccount[k] = append(byAccount[k], r)
+	}
+	loud, patient := map[string][]attempt{}, map[string][]attempt{}
+	for _, k := range slices.Sorted(maps.Keys(byAccount)) {
+		as := byAccount[k]
+		group := as[0].tenant + "\x00" + as[0].app
+		switch {
+		case len(hammered(as)) > 0:
+			loud[k] = as // each by itself: many accounts are hammered at by many
+		default:
+			if as = recurring(as); as != nil {
+				patient[group] = append(patient[group], as...)
+			}
+		}
+	}
+	var out []casefile.Finding
+	sprayed, err := slowSpray{}.applications(ctx, q, rs)
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range slices.Sorted(maps.Keys(patient)) {
+		as := patient[k]
+		if sprayed[as[0].tenant+" "+as[0].app] {
+			continue // some accounts of a slow spray are tried more often than others
+		}
+		slices.SortStableFunc(as, func(a, b attempt) int { return a.at.Compare(b.at) })
+		f, err := d.finding(ctx, q, as, true)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, f)
+	}
+	for _, k := range slices.Sorted(maps.Keys(loud)) {
+		f, err := d.finding(ctx, q, loud[k], false)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, f)
+	}
+	return out, nil
+}
+
+// recurring returns an account's attempts when they recur on enough days from
+// enough networks: those of the days that belong together.
+func recurring(as []attempt) []attempt {
+	const window = patientWindow * 24 * time.Hour
+	in := make([]bool, len(as))
+	for i := range as {
+		days, nets := map[time.Time]bool{}, map[string]bool{}
+		j := i
+		for ; j < len(as) && as[j].day.Sub(as[i].day) < window; j++ {
+			days[as[j].day], nets[as[j].prefix] = true, true
+		}
+		if len(days) >= patientDays && len(nets) >= patientNetworks {
+			for k := i; k < j; k++ {
+				in[k] = true
+			}
+		}
+	}
+	var out []attempt
+	for i, a := range as {
+		if in[i] {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+func (failuresOneAccount) finding(ctx context.Context, q store.Querier, as []attempt, patient bool) (casefile.Finding, error) {
+	n := tally(as)
+	f := casefile.Finding{Tenant: as[0].tenant, Severity: casefile.Low, First: casefile.TimeOf(as[0].at), Last: casefile.TimeOf(as[len(as)-1].at)}
+	accounts := slices.Sorted(maps.Keys(n.actors))
+	for _, id := range accounts {
+		f.Entities = append(f.Entities, casefile.Entity{Kind: casefile.Account, ID: id, Role: casefile.RoleVictim})
+	}
+	for _, ip := range slices.Sorted(maps.Keys(n.ips)) {
+		f.Entities = append(f.Entities, casefile.Entity{Kind: casefile.IP, ID: ip, Role: casefile.RoleSource})
+	}
+	f.Detected = reached(as, patient)
+	for _, a := range as {
+		f.Events = append(f.Events, a.id)
+	}
+	f.EventCount = int64(len(f.Events))
+	if f.EventCount > casefile.MaxEvents {
+		f.Events, f.EventsQuery = capIDs(f.Events), inline(orphansSQL()+` SELECT id FROM orphans WHERE tenant = ? AND app_id = ? AND actor IN (`+quoted(accounts)+`) AND day >= ? AND day <= ? ORDER BY time, id`, []any{as[0].tenant, as[0].app, as[0].day, as[len(as)-1].day})
+	}
+	conv, err := sprayOf(as[0].tenant, as).conversions(ctx, q, &f)
+	if err != nil {
+		return f, err
+	}
+	who := plural(n.users, "account", "accounts")
+	if n.users == 1 {
+		who = accounts[0]
+	}
+	f.Counts = []casefile.Count{
+		{Name: "accounts tried", Value: float64(n.users)},
+		{Name: "attempts", Value: float64(len(as))},
+		{Name: "addresses", Value: float64(n.origins)},
+		{Name: "networks (/24, /48)", Value: float64(n.prefixes)},
+		{Name: "days", Value: float64(n.days)},
+		{Name: "passwords that turned out right", Value: float64(len(conv.words))},
+		{Name: "accounts of which it cannot be told", Value: float64(len(conv.doubt))},
+	}
+	app := firstOf(n.app, as[0].app, "(not recorded)")
+	if patient {
+		f.Severity = casefile.Medium
+		f.Title = fmt.Sprintf("Passwords of %s tried on %s from %s", who, plural(n.days, "day", "days"), plural(n.origins, "address", "addresses"))
+		f.Why = fmt.Sprintf("%d failed guesses at %s through application %s, on at least %d days of %d and from %d networks for each account. None is from a network in which the account, or three others, sign in; by chance such failures do not recur like that.",
+			len(as), list(accounts, 6), app, patientDays, patientWindow, patientNetworks)
+	} else {
+		f.Title = fmt.Sprintf("Password of %s tried %d times from %s", who, len(as), plural(n.origins, "address", "addresses"))
+		f.Why = fmt.Sprintf("%d failed guesses at %s through application %s on %s from %s, none of them from a network in which the account, or three others, sign in.",
+			len(as), who, app, plural(n.days, "day", "days"), plural(n.origins, "address", "addresses"))
+	}
+	if len(conv.words) > 0 {
+		f.Severity = casefile.High
+		f.Techniques = append(f.Techniques, "T1078.004")
+		f.Title += fmt.Sprintf(", %s guessed", plural(int64(len(conv.words)), "password", "passwords"))
+		f.Why += " After being tried, the password was right for " + strings.Join(conv.words, ", ") + "."
+	} else if len(conv.doubt) == 0 {
+		f.Why += " No tried account signed in from an unknown network with the same traits."
+	}
+	f.Why += conv.doubtWords()
+	return f, nil
+}
+
+// reached is when the attempts could be told from chance.
+func reached(as []attempt, patient bool) casefile.Time {
+	for i := range as {
+		var same []attempt
+		for _, a := range as[:i+1] {
+			if a.actor == as[i].actor {
+				same = append(same, a)
+			}
+		}
+		if patient && recurring(same) != nil || !patient && len(hammered(same)) > 0 {
+			return casefile.TimeOf(as[i].at)
+		}
+	}
+	return casefile.TimeOf(as[len(as)-1].at)
+}
