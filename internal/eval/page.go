@@ -545,8 +545,8 @@ func limits(b *md) {
   actor does what the detector expects, a rate near 100 % says that the program does what it was written for, and not that it finds real intruders. The rates of
   benign life are from publications where there are any, and are marked *estimate* in ` + "`simulate/rates.go`" + ` where there are none; most of what decides false alarms is
   an estimate. No public labelled corpus of Entra sign-ins with a benign population exists to check them against.
-- **The detectors are first, simple ones with fixed limits.** Their limits were chosen before the generator existed and not tuned on it, and they do not estimate
-  how often they are wrong. A rate here is a place to start from, and a scenario at 0 % is a gap, told as one.
+- **The detectors are first, simple ones with fixed limits.** Their limits are set by hand, what was changed since the generator exists was to be changed on
+  development seeds only, and they do not estimate how often they are wrong. The page is of the revision named at its top and of no later one. A rate here is a place to start from, and a scenario at 0 % is a gap, told as one.
 - **Small organizations.** Only the sizes above were run. Benign failures grow with the number of users while a quiet actor's do not: rates at 100,000 users
   cannot be read off these tables, and are worse for everything that counts over the whole site.
 - **Few seeds.** With five runs even 5 of 5 leaves a Wilson interval down to 57 %. Runs of a cell share the generator's rates, so that intervals are
