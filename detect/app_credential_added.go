@@ -143,8 +143,7 @@ type habits struct {
 
 func habitsOf(ctx context.Context, q store.Querier, r *record) (h habits, err error) {
 	keys := strings.Fields(r.KeyID)
-	app := r.targetApp()
-	if len(keys) == 0 || app == "" {
+	if len(keys) == 0 {
 		return h, nil
 	}
 	err = rows(ctx, q, `SELECT count(*) FROM (SELECT 1 FROM events WHERE class = 'sign_in' AND key_id IS NOT NULL AND key_id <> '' AND actor_kind = 'app' LIMIT 1) x`, nil, func(scan scanner) error {
@@ -158,13 +157,13 @@ func habitsOf(ctx context.Context, q store.Querier, r *record) (h habits, err er
 	}
 	query := `WITH mine AS (
 			SELECT time, coalesce(key_id, '') AS key_id, class, ip, ` + networkSQL() + ` AS net FROM events
-			WHERE app_id = ? AND class IN ('sign_in', 'mail_access', 'attachment_access') AND coalesce(outcome, '') <> 'failure' AND actor_kind = 'app'
+			WHERE app_id IN (SELECT app_id FROM events WHERE class = 'sign_in' AND key_id IN (` + quoted(keys) + `) AND app_id IS NOT NULL) AND class IN ('sign_in', 'mail_access', 'attachment_access') AND coalesce(outcome, '') <> 'failure' AND actor_kind = 'app'
 		)
 		SELECT count(CASE WHEN class = 'sign_in' AND time < ? THEN 1 END),
 			count(CASE WHEN class = 'sign_in' AND time >= ? AND key_id IN (` + quoted(keys) + `) AND ip IS NOT NULL AND net NOT IN (SELECT net FROM mine WHERE time < ? AND net IS NOT NULL) THEN 1 END),
 			count(CASE WHEN class <> 'sign_in' THEN 1 END)
 		FROM mine`
-	err = rows(ctx, q, query, []any{app, r.Time, r.Time, r.Time}, func(scan scanner) error { return scan(&h.before, &h.strange, &h.mail) })
+	err = rows(ctx, q, query, []any{r.Time, r.Time, r.Time}, func(scan scanner) error { return scan(&h.before, &h.strange, &h.mail) })
 	return h, err
 }
 

@@ -167,3 +167,45 @@ func TestNoiseStaysNoise(t *testing.T) {
 		t.Errorf("a campaign: %s %v", p.Title, p.Joins)
 	}
 }
+
+// TestOrdinaryLife: an office, homes, phones, travellers and typos, and servers
+// that try everybody's password and are never right. Accounts that were tried
+// sign in from hotels and get new devices, as people do. There is no campaign,
+// nobody is compromised, and nobody's own mail was reached.
+func TestOrdinaryLife(t *testing.T) {
+	c := investigateRows(t, "ordinary_life")
+	for _, f := range c.Findings {
+		if f.Severity.Rank() > casefile.Low.Rank() {
+			t.Errorf("%s: %s: %s", f.Severity, f.Title, f.Why)
+		}
+		if len(conversions(&f)) > 0 {
+			t.Errorf("%s: guessed: %v", f.Title, conversions(&f))
+		}
+	}
+	if len(c.Findings) != 2 {
+		t.Errorf("%d findings, want the two loud sprays", len(c.Findings))
+	}
+	for _, p := range c.Campaigns {
+		t.Errorf("a campaign: %s %v", p.Title, p.Joins)
+	}
+}
+
+// TestLoudTwice: two servers guess at the same accounts in one hour, and each
+// is right once, days later. That is one actor. A third server of somebody
+// else is not, and the owners' mail is theirs.
+func TestLoudTwice(t *testing.T) {
+	p := one(t, investigateRows(t, "loud_twice"))
+	var in []string
+	for _, a := range p.Accounts {
+		if a.Role == casefile.AccountCompromised {
+			in = append(in, a.UPN)
+		}
+	}
+	slices.Sort(in)
+	if !slices.Equal(in, []string{"u3@contoso.com", "u5@contoso.com"}) {
+		t.Errorf("compromised: %v", in)
+	}
+	if len(p.Findings) != 2 || len(p.Mailboxes) != 1 || p.Mailboxes[0].UPN != "u3@contoso.com" || len(p.Mailboxes[0].Messages) != 1 {
+		t.Errorf("findings %v, mailboxes %+v", p.Findings, p.Mailboxes)
+	}
+}

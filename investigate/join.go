@@ -64,6 +64,17 @@ func (w *world) join(findings []casefile.Finding) []component {
 			}
 		}
 	}
+	// Loud sprays of one hour from several servers: most accounts are the same,
+	// and more than one server was right. Those that never were stay apart: the
+	// internet's noise hits the same accounts every day.
+	for i := range findings {
+		for j := i + 1; j < len(findings); j++ {
+			if e, ok := sameLoudSpray(&findings[i], &findings[j]); ok && u.root(i) != u.root(j) {
+				u.join(i, j)
+				joins = append(joins, casefile.Join{A: findings[i].ID, B: findings[j].ID, Entity: e, Reason: "the same accounts were tried from both addresses within a day, and passwords were right from both"})
+			}
+		}
+	}
 	byRoot := map[int]*component{}
 	var order []int
 	for i, f := range findings {
@@ -87,6 +98,30 @@ func (w *world) join(findings []casefile.Finding) []component {
 		out = append(out, *byRoot[r])
 	}
 	return out
+}
+
+// sameLoudSpray reports whether two findings are one spray from two addresses.
+func sameLoudSpray(a, b *casefile.Finding) (casefile.Entity, bool) {
+	var e casefile.Entity
+	if a.Detector != "failures_one_ip" || b.Detector != a.Detector || a.Tenant != b.Tenant || len(conversions(a)) == 0 || len(conversions(b)) == 0 {
+		return e, false
+	}
+	if d := a.First.Sub(b.First.Time); d > 24*time.Hour || d < -24*time.Hour {
+		return e, false
+	}
+	x := append(entities(a, casefile.Account, casefile.RoleVictim), conversions(a)...)
+	y := append(entities(b, casefile.Account, casefile.RoleVictim), conversions(b)...)
+	in, both := map[string]bool{}, 0
+	for _, v := range x {
+		in[v] = true
+	}
+	for _, v := range y {
+		if in[v] {
+			both++
+			e = casefile.Entity{Kind: casefile.Account, ID: v}
+		}
+	}
+	return e, 2*both >= min(len(x), len(y))
 }
 
 // reason says why two findings that share an entity are one actor's, or
