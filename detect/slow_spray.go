@@ -2,6 +2,7 @@ package detect
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"maps"
 	"math"
@@ -161,22 +162,43 @@ func (slowSpray) cells(ctx context.Context, q store.Querier, rs []attempt, byAge
 		byKey[key].all = append(byKey[key].all, r)
 	}
 	var out []*cell
+	apps := map[string]bool{}
 	for _, key := range slices.Sorted(maps.Keys(byKey)) {
 		c := byKey[key]
-		if n := tally(c.all); n.users < sprayUsers || n.origins < sprayNetworks {
-			continue
+		if n := tally(c.all); n.users >= sprayUsers && n.origins >= sprayNetworks {
+			out = append(out, c)
+			apps[c.app] = true
 		}
-		query, args := `SELECT min(day), max(day), count(CASE WHEN pw = 'accepted' AND app_id = ? THEN 1 END) FROM signins WHERE tenant = ?`, []any{c.app, c.tenant}
-		if byAgent {
-			query, args = `SELECT min(day), max(day), count(CASE WHEN pw = 'accepted' AND app_id = ? AND user_agent = ? THEN 1 END) FROM signins WHERE tenant = ?`, []any{c.app, c.agent, c.tenant}
-		}
-		if err := rows(ctx, q, signInsSQL()+` `+query, args, func(scan scanner) error { return scan(&c.first, &c.last, &c.successes) }); err != nil {
-			return nil, err
-		}
-		c.first, c.last = c.first.UTC(), c.last.UTC()
-		out = append(out, c)
 	}
-	return out, nil
+	if len(out) == 0 {
+		return nil, nil
+	}
+	err := rows(ctx, q, signInsSQL()+` SELECT tenant, CASE WHEN app_id IN (`+quoted(sortedKeysOf(apps))+`) THEN app_id END AS app, user_agent, min(day), max(day), count(CASE WHEN pw = 'accepted' THEN 1 END)
+		FROM signins GROUP BY 1, 2, 3 ORDER BY 1, 2, 3`, nil, func(scan scanner) error {
+		var tenant, agent string
+		var app sql.NullString
+		var first, last time.Time
+		var n int64
+		if err := scan(&tenant, &app, &agent, &first, &last, &n); err != nil {
+			return err
+		}
+		for _, c := range out {
+			if c.tenant != tenant {
+				continue
+			}
+			if c.first.IsZero() || first.Before(c.first) {
+				c.first = first.UTC()
+			}
+			if last.After(c.last) {
+				c.last = last.UTC()
+			}
+			if app.Valid && app.String == c.app && (!byAgent || agent == c.agent) {
+				c.successes += n
+			}
+		}
+		return nil
+	})
+	return out, err
 }
 
 // window finds the spray's first and last day: the run of days with enough

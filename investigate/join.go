@@ -64,14 +64,14 @@ func (w *world) join(findings []casefile.Finding) []component {
 			}
 		}
 	}
-	// Loud sprays of one hour from several servers: most accounts are the same,
-	// and more than one server was right. Those that never were stay apart: the
+	// Loud sprays of one hour from several servers: accounts are the same, and
+	// more than one server was right. Those that never were stay apart: the
 	// internet's noise hits the same accounts every day.
 	for i := range findings {
 		for j := i + 1; j < len(findings); j++ {
 			if e, ok := sameLoudSpray(&findings[i], &findings[j]); ok && u.root(i) != u.root(j) {
 				u.join(i, j)
-				joins = append(joins, casefile.Join{A: findings[i].ID, B: findings[j].ID, Entity: e, Reason: "the same accounts were tried from both addresses within a day, and passwords were right from both"})
+				joins = append(joins, casefile.Join{A: findings[i].ID, B: findings[j].ID, Entity: e, Reason: "the same accounts were tried from both addresses within hours, and passwords were right from both"})
 			}
 		}
 	}
@@ -100,13 +100,19 @@ func (w *world) join(findings []casefile.Finding) []component {
 	return out
 }
 
+// What two loud addresses that are both right must share to be one spray.
+const (
+	loudApart  = 6 * time.Hour // between their first attempts, at most
+	loudShared = 5             // accounts; servers that share the work each take some
+)
+
 // sameLoudSpray reports whether two findings are one spray from two addresses.
 func sameLoudSpray(a, b *casefile.Finding) (casefile.Entity, bool) {
 	var e casefile.Entity
 	if a.Detector != "failures_one_ip" || b.Detector != a.Detector || a.Tenant != b.Tenant || len(conversions(a)) == 0 || len(conversions(b)) == 0 {
 		return e, false
 	}
-	if d := a.First.Sub(b.First.Time); d > 24*time.Hour || d < -24*time.Hour {
+	if d := a.First.Sub(b.First.Time); d > loudApart || d < -loudApart {
 		return e, false
 	}
 	x := append(entities(a, casefile.Account, casefile.RoleVictim), conversions(a)...)
@@ -121,7 +127,7 @@ func sameLoudSpray(a, b *casefile.Finding) (casefile.Entity, bool) {
 			e = casefile.Entity{Kind: casefile.Account, ID: v}
 		}
 	}
-	return e, 2*both >= min(len(x), len(y))
+	return e, both >= loudShared
 }
 
 // reason says why two findings that share an entity are one actor's, or
@@ -216,6 +222,16 @@ func (c *component) isCampaign() bool {
 // has reports whether a component has a finding of one of the detectors.
 func (c *component) has(detectors ...string) bool {
 	return slices.ContainsFunc(c.findings, func(f casefile.Finding) bool { return slices.Contains(detectors, f.Detector) })
+}
+
+// count counts a component's findings of a detector.
+func (c *component) count(detector string) (n int) {
+	for i := range c.findings {
+		if c.findings[i].Detector == detector {
+			n++
+		}
+	}
+	return n
 }
 
 // id of the campaign: of its earliest evidence, so that it stays when later

@@ -31,6 +31,9 @@ func (b *builder) title() string {
 		how = "Slow password spray"
 	case b.comp.has("failures_one_ip") && len(b.guessed()) > 0:
 		how = "Password guessing from one address"
+		if n := b.comp.count("failures_one_ip"); n > 1 {
+			how = fmt.Sprintf("Password guessing from %d addresses", n)
+		}
 	case b.comp.has("failures_one_account") && len(b.guessed()) > 0:
 		how = "Password guessing at single accounts"
 	case b.comp.has("slow_spray"):
