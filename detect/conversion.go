@@ -58,15 +58,17 @@ func (c *converted) doubtWords() string {
 	if len(c.doubt) == 0 {
 		return ""
 	}
-	return fmt.Sprintf(" Of the tried accounts %s signed in later from a network that is new to them with the same application and user agent, but so did %d of the %d accounts at other times: whether these passwords were guessed cannot be told.",
+	return fmt.Sprintf(" Of the tried accounts %s signed in later from a network that is new to them with the same application, but so did %d of the %d accounts at other times: whether these passwords were guessed cannot be told.",
 		list(c.doubt, 5), c.others, c.accounts)
 }
 
 // conversions finds tried accounts whose password was right afterwards, within
 // 14 days: from a network that is new to the account and no office, from no
 // known device, and either
-//   - with an application, user agent and kind of network of the guesses, when
-//     hardly anybody else does the same, or
+//   - with an application and kind of network of the guesses, and a user agent
+//     of theirs or an application that the account never used (who guesses with
+//     one tool may come in with another), when hardly anybody else does the
+//     same, or
 //   - from an address that guessed at other accounts, with an application or
 //     user agent of the guesses.
 //
@@ -77,7 +79,7 @@ func (s *spray) conversions(ctx context.Context, q store.Querier, f *casefile.Fi
 		SELECT prefix FROM signins WHERE pw = 'accepted' AND time < ? GROUP BY prefix HAVING count(DISTINCT actor) >= ` + fmt.Sprint(sharedUsers) + `
 	)
 	SELECT CAST(s.id AS VARCHAR), s.actor, s.pw, s.ip, s.origin, s.app_id, s.user_agent, s.ip_kind, s.time, s.session_id, s.token_id, s.request_id,
-		coalesce(p.since, s.time), coalesce(n.since, s.time), coalesce(a.since, s.time)
+		coalesce(p.since, s.time), coalesce(n.since, s.time), coalesce(a.since, s.time), coalesce(b.since, s.time)
 	FROM signins s ` + joinFirsts + `
 	WHERE s.tenant = ? AND s.actor IN (` + tried + `) AND s.pw IN ('accepted', 'right') AND s.time > ? AND s.device_id = ''
 		AND s.prefix NOT IN (SELECT prefix FROM trusted)
@@ -92,8 +94,8 @@ func (s *spray) conversions(ctx context.Context, q store.Querier, f *casefile.Fi
 	err = rows(ctx, q, query, []any{s.first, s.tenant, s.first}, func(scan scanner) error {
 		var h hit
 		var origin, app, agent, kind, request string
-		var prefix, net, way time.Time
-		if err := scan(&h.id, &h.actor, &h.pw, &h.ip, &origin, &app, &agent, &kind, &h.at, &h.session, &h.token, &request, &prefix, &net, &way); err != nil {
+		var prefix, net, way, first time.Time
+		if err := scan(&h.id, &h.actor, &h.pw, &h.ip, &origin, &app, &agent, &kind, &h.at, &h.session, &h.token, &request, &prefix, &net, &way, &first); err != nil {
 			return err
 		}
 		h.at, h.token = h.at.UTC(), firstOf(h.token, request)
@@ -106,7 +108,7 @@ func (s *spray) conversions(ctx context.Context, q store.Querier, f *casefile.Fi
 			others--
 		}
 		h.sure = others > 0 && (s.apps[app] || s.agents[agent])
-		if h.sure || s.apps[app] && s.agents[agent] && s.kinds[kind] {
+		if h.sure || s.apps[app] && s.kinds[kind] && (s.agents[agent] || first.After(t[0])) {
 			hits = append(hits, h)
 		}
 		return nil
@@ -186,12 +188,15 @@ func firstsSQL(where string) string {
 		SELECT actor AS n_actor, net AS n_net, min(time) AS since FROM signins WHERE pw = 'accepted' ` + where + ` GROUP BY actor, net
 	), first_way AS (
 		SELECT actor AS a_actor, app_id AS a_app, user_agent AS a_agent, min(time) AS since FROM signins WHERE pw = 'accepted' ` + where + ` GROUP BY actor, app_id, user_agent
+	), first_app AS (
+		SELECT actor AS b_actor, app_id AS b_app, min(time) AS since FROM signins WHERE pw = 'accepted' ` + where + ` GROUP BY actor, app_id
 	)`
 }
 
 const joinFirsts = `LEFT JOIN first_prefix p ON p.p_actor = s.actor AND p.p_prefix = s.prefix
 		LEFT JOIN first_net n ON n.n_actor = s.actor AND n.n_net = s.net
-		LEFT JOIN first_way a ON a.a_actor = s.actor AND a.a_app = s.app_id AND a.a_agent = s.user_agent`
+		LEFT JOIN first_way a ON a.a_actor = s.actor AND a.a_app = s.app_id AND a.a_agent = s.user_agent
+		LEFT JOIN first_app b ON b.b_actor = s.actor AND b.b_app = s.app_id`
 
 // tells reports whether matching sign-ins of n tried accounts say anything: it
 // counts how many accounts do the same when nobody guesses at them. The first
@@ -200,7 +205,7 @@ func (s *spray) tells(ctx context.Context, q store.Querier, n int, c *converted)
 	query := signInsSQL() + firstsSQL("") + `, control AS (
 		SELECT s.actor, s.time FROM signins s ` + joinFirsts + `
 		WHERE p.since = s.time AND (n.since = s.time OR a.since = s.time) AND s.tenant = ? AND s.pw = 'accepted' AND s.device_id = '' AND s.app_id IN (` + quoted(sortedKeysOf(s.apps)) + `)
-			AND s.user_agent IN (` + quoted(sortedKeysOf(s.agents)) + `) AND s.ip_kind IN (` + quoted(sortedKeysOf(s.kinds)) + `)
+			AND (s.user_agent IN (` + quoted(sortedKeysOf(s.agents)) + `) OR b.since = s.time) AND s.ip_kind IN (` + quoted(sortedKeysOf(s.kinds)) + `)
 			AND s.prefix NOT IN (SELECT prefix FROM signins WHERE pw = 'accepted' GROUP BY prefix HAVING count(DISTINCT actor) >= ` + fmt.Sprint(sharedUsers) + `)
 			AND s.time >= (SELECT min(time) FROM signins WHERE tenant = ?) + INTERVAL ` + fmt.Sprint(warmUpDays) + ` DAY
 			AND (s.time < ? OR s.actor NOT IN (` + quoted(sortedKeysOf(s.tried)) + `))
