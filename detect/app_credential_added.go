@@ -106,7 +106,7 @@ func (appCredentialAdded) finding(ctx context.Context, q store.Querier, rs []rec
 	}
 	var uses int64
 	for k := range strings.FieldsSeq(r.KeyID) {
-		err := rows(ctx, q, `SELECT count(*) FROM events WHERE class = 'sign_in' AND key_id = ? AND time >= ?`, []any{k, r.Time}, func(scan scanner) error {
+		err := store.Each(ctx, q, `SELECT count(*) FROM events WHERE class = 'sign_in' AND key_id = ? AND time >= ?`, []any{k, r.Time}, func(scan scanner) error {
 			var n int64
 			err := scan(&n)
 			uses += n
@@ -146,7 +146,7 @@ func habitsOf(ctx context.Context, q store.Querier, r *record) (h habits, err er
 	if len(keys) == 0 {
 		return h, nil
 	}
-	err = rows(ctx, q, `SELECT count(*) FROM (SELECT 1 FROM events WHERE class = 'sign_in' AND key_id IS NOT NULL AND key_id <> '' AND actor_kind = 'app' LIMIT 1) x`, nil, func(scan scanner) error {
+	err = store.Each(ctx, q, `SELECT count(*) FROM (SELECT 1 FROM events WHERE class = 'sign_in' AND key_id IS NOT NULL AND key_id <> '' AND actor_kind = 'app' LIMIT 1) x`, nil, func(scan scanner) error {
 		var n int64
 		err := scan(&n)
 		h.logged = n > 0
@@ -163,7 +163,7 @@ func habitsOf(ctx context.Context, q store.Querier, r *record) (h habits, err er
 			count(CASE WHEN class = 'sign_in' AND time >= ? AND key_id IN (` + quoted(keys) + `) AND ip IS NOT NULL AND net NOT IN (SELECT net FROM mine WHERE time < ? AND net IS NOT NULL) THEN 1 END),
 			count(CASE WHEN class <> 'sign_in' THEN 1 END)
 		FROM mine`
-	err = rows(ctx, q, query, []any{r.Time, r.Time, r.Time}, func(scan scanner) error { return scan(&h.before, &h.strange, &h.mail) })
+	err = store.Each(ctx, q, query, []any{r.Time, r.Time, r.Time}, func(scan scanner) error { return scan(&h.before, &h.strange, &h.mail) })
 	return h, err
 }
 

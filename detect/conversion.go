@@ -91,7 +91,7 @@ func (s *spray) conversions(ctx context.Context, q store.Querier, f *casefile.Fi
 		sure                              bool
 	}
 	var hits []hit
-	err = rows(ctx, q, query, []any{s.first, s.tenant, s.first}, func(scan scanner) error {
+	err = store.Each(ctx, q, query, []any{s.first, s.tenant, s.first}, func(scan scanner) error {
 		var h hit
 		var origin, app, agent, kind, request string
 		var prefix, net, way, first time.Time
@@ -212,7 +212,7 @@ func (s *spray) tells(ctx context.Context, q store.Querier, n int, c *converted)
 	)
 	SELECT (SELECT count(DISTINCT actor) FROM control), count(DISTINCT actor), min(time), max(time) FROM signins WHERE tenant = ? AND pw = 'accepted'`
 	var from, to time.Time
-	err := rows(ctx, q, query, []any{s.tenant, s.tenant, s.first, s.tenant}, func(scan scanner) error {
+	err := store.Each(ctx, q, query, []any{s.tenant, s.tenant, s.first, s.tenant}, func(scan scanner) error {
 		return scan(&c.others, &c.accounts, &from, &to)
 	})
 	if err != nil || c.others == 0 {

@@ -143,7 +143,7 @@ type inventory map[event.Source]map[event.Class]int64
 
 func received(ctx context.Context, q store.Querier) (inventory, error) {
 	inv := inventory{}
-	err := rows(ctx, q, `SELECT source, class, count(*) FROM events GROUP BY source, class`, nil, func(scan scanner) error {
+	err := store.Each(ctx, q, `SELECT source, class, count(*) FROM events GROUP BY source, class`, nil, func(scan scanner) error {
 		var s, c string
 		var n int64
 		if err := scan(&s, &c, &n); err != nil {

@@ -83,7 +83,7 @@ func mailboxOf(ctx context.Context, q store.Querier, r *record) (string, error) 
 			return name, nil
 		}
 		var found []string
-		err := rows(ctx, q, `SELECT DISTINCT lower(mailbox) FROM events WHERE lower(mailbox) LIKE ? ORDER BY 1 LIMIT 2`, []any{name + "@%"}, func(scan scanner) error {
+		err := store.Each(ctx, q, `SELECT DISTINCT lower(mailbox) FROM events WHERE lower(mailbox) LIKE ? ORDER BY 1 LIMIT 2`, []any{name + "@%"}, func(scan scanner) error {
 			var m string
 			err := scan(&m)
 			found = append(found, m)

@@ -58,7 +58,7 @@ func (d failuresOneIP) Detect(ctx context.Context, q store.Querier) ([]casefile.
 	FROM days WHERE failed >= ` + fmt.Sprint(failedUsers) + ` AND failed > clean
 	ORDER BY tenant, ip, day`
 	var hits []*ipHit
-	err := rows(ctx, q, query, nil, func(scan scanner) error {
+	err := store.Each(ctx, q, query, nil, func(scan scanner) error {
 		var tenant, ip string
 		var day, reached time.Time
 		var failed, clean int64
@@ -130,7 +130,7 @@ func (failuresOneIP) read(ctx context.Context, q store.Querier, hits []*ipHit) e
 		at[h.tenant+" "+h.ip] = h
 	}
 	mine := mineSQL(hits)
-	err := rows(ctx, q, mine+` SELECT tenant, ip, actor, count(CASE WHEN pw IN ('wrong', 'no_user', 'locked') THEN 1 END), min(time), max(time),
+	err := store.Each(ctx, q, mine+` SELECT tenant, ip, actor, count(CASE WHEN pw IN ('wrong', 'no_user', 'locked') THEN 1 END), min(time), max(time),
 			min(CASE WHEN pw IN ('wrong', 'no_user', 'locked') THEN time END)
 		FROM mine GROUP BY tenant, ip, actor ORDER BY tenant, ip, actor`, nil, func(scan scanner) error {
 		var tenant, ip, actor string
@@ -156,7 +156,7 @@ func (failuresOneIP) read(ctx context.Context, q store.Querier, hits []*ipHit) e
 	if err != nil {
 		return err
 	}
-	err = rows(ctx, q, fmt.Sprintf(`%s SELECT tenant, ip, CAST(id AS VARCHAR), total FROM (
+	err = store.Each(ctx, q, fmt.Sprintf(`%s SELECT tenant, ip, CAST(id AS VARCHAR), total FROM (
 			SELECT tenant, ip, id, time, row_number() OVER (PARTITION BY tenant, ip ORDER BY time, id) AS nth, count(*) OVER (PARTITION BY tenant, ip) AS total FROM mine
 		) x WHERE total <= %d OR nth <= %d OR nth > total - %d ORDER BY tenant, ip, time, id`, mine, casefile.MaxEvents, casefile.MaxEvents/2, casefile.MaxEvents/2), nil, func(scan scanner) error {
 		var tenant, ip, id string
@@ -206,7 +206,7 @@ func readRight(ctx context.Context, q store.Querier, hits []*ipHit) error {
 		known time.Time // first success of the account in that network
 	}
 	var all []row
-	err := rows(ctx, q, signInsSQL()+`, guests AS (
+	err := store.Each(ctx, q, signInsSQL()+`, guests AS (
 			SELECT * FROM signins WHERE ip IN (`+quoted(sortedKeysOf(ips))+`) AND pw IN ('accepted', 'right')
 		), firsts AS (
 			SELECT actor AS f_actor, net AS f_net, min(time) AS since FROM signins WHERE pw = 'accepted' AND actor IN (SELECT actor FROM guests) GROUP BY actor, net

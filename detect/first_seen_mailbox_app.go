@@ -57,7 +57,7 @@ func (d firstSeenMailboxApp) Detect(ctx context.Context, q store.Querier) ([]cas
 		return nil, err
 	}
 	var apps []appReads
-	err = rows(ctx, q, appReadsSQL()+`
+	err = store.Each(ctx, q, appReadsSQL()+`
 		SELECT tenant, app_id, coalesce(nullif(max(app_name), ''), (SELECT max(n.app_name) FROM events n WHERE n.app_id = reads.app_id), ''), min(time), max(time), count(*), count(DISTINCT mailbox), count(CASE WHEN actor_kind = 'app' THEN 1 END), sum(item_count)
 		FROM reads GROUP BY tenant, app_id ORDER BY tenant, app_id`, nil, func(scan scanner) error {
 		var a appReads
@@ -92,7 +92,7 @@ type appReads struct {
 // mailStarts gives the first record of mail being read, for each tenant.
 func mailStarts(ctx context.Context, q store.Querier) (map[string]time.Time, error) {
 	out := map[string]time.Time{}
-	err := rows(ctx, q, `SELECT coalesce(tenant, ''), min(time) FROM events WHERE class IN ('mail_access', 'attachment_access') GROUP BY coalesce(tenant, '')`, nil, func(scan scanner) error {
+	err := store.Each(ctx, q, `SELECT coalesce(tenant, ''), min(time) FROM events WHERE class IN ('mail_access', 'attachment_access') GROUP BY coalesce(tenant, '')`, nil, func(scan scanner) error {
 		var tenant string
 		var t sql.NullTime
 		if err := scan(&tenant, &t); err != nil {
@@ -122,7 +122,7 @@ func (d firstSeenMailboxApp) finding(ctx context.Context, q store.Querier, a app
 	}
 	f.Entities = []casefile.Entity{{Kind: casefile.App, ID: a.id, Role: casefile.RoleActor, Name: a.name}}
 	entities := func(col string, kind casefile.EntityKind, role string) error {
-		return rows(ctx, q, appReadsSQL()+` SELECT DISTINCT `+col+` FROM reads WHERE tenant = ? AND app_id = ? AND `+col+` <> '' ORDER BY 1`, []any{a.tenant, a.id}, func(scan scanner) error {
+		return store.Each(ctx, q, appReadsSQL()+` SELECT DISTINCT `+col+` FROM reads WHERE tenant = ? AND app_id = ? AND `+col+` <> '' ORDER BY 1`, []any{a.tenant, a.id}, func(scan scanner) error {
 			var id string
 			if err := scan(&id); err != nil {
 				return err

@@ -20,7 +20,7 @@ func ownDomains(ctx context.Context, q store.Querier) (map[string]bool, error) {
 		SELECT lower(` + domainSQL("actor") + `) AS d, 'actor' AS kind, actor AS who FROM events
 		WHERE actor LIKE '%@%' AND actor NOT LIKE '%#ext#%' AND actor_kind IN ('user', 'admin') AND coalesce(outcome, '') <> 'failure'
 	) x GROUP BY d HAVING max(kind) = 'mailbox' OR count(DISTINCT who) >= 2 ORDER BY d`
-	err := rows(ctx, q, query, nil, func(scan scanner) error {
+	err := store.Each(ctx, q, query, nil, func(scan scanner) error {
 		var d, kind string
 		if err := scan(&d, &kind); err != nil {
 			return err

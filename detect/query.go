@@ -14,22 +14,8 @@ import (
 	"midwatch/store"
 )
 
-type scanner func(dest ...any) error
-
-// rows runs a query and calls fn for each row.
-func rows(ctx context.Context, q store.Querier, query string, args []any, fn func(scanner) error) error {
-	rs, err := q.Query(ctx, query, args...)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = rs.Close() }()
-	for rs.Next() {
-		if err := fn(rs.Scan); err != nil {
-			return err
-		}
-	}
-	return rs.Err()
-}
+// scanner reads the columns of a row.
+type scanner = func(dest ...any) error
 
 // record is one event, as far as detectors look at single ones. Absent is the
 // empty string.
@@ -83,7 +69,7 @@ const recordColumns = `CAST(id AS VARCHAR), source, coalesce(tenant, ''), class,
 // for kinds of which a tenant has few.
 func records(ctx context.Context, q store.Querier, where string, args ...any) ([]record, error) {
 	var out []record
-	err := rows(ctx, q, `SELECT `+recordColumns+` FROM events WHERE `+where+` ORDER BY time, id`, args, func(scan scanner) error {
+	err := store.Each(ctx, q, `SELECT `+recordColumns+` FROM events WHERE `+where+` ORDER BY time, id`, args, func(scan scanner) error {
 		var r record
 		var t sql.NullTime
 		err := scan(&r.ID, &r.Source, &r.Tenant, &r.Class, &r.Operation, &r.Outcome, &r.Code, &r.Reason,
@@ -235,12 +221,12 @@ func (c citation) into(f *casefile.Finding) {
 // from begins with the relation and holds the condition.
 func cite(ctx context.Context, q store.Querier, with, from string, args ...any) (citation, error) {
 	var c citation
-	err := rows(ctx, q, with+` SELECT count(*) FROM `+from, args, func(scan scanner) error { return scan(&c.count) })
+	err := store.Each(ctx, q, with+` SELECT count(*) FROM `+from, args, func(scan scanner) error { return scan(&c.count) })
 	if err != nil {
 		return c, fmt.Errorf("count events: %w", err)
 	}
 	take := func(order string, n int) (ids []string, err error) {
-		err = rows(ctx, q, fmt.Sprintf(`%s SELECT CAST(id AS VARCHAR) FROM %s ORDER BY %s LIMIT %d`, with, from, order, n), args, func(scan scanner) error {
+		err = store.Each(ctx, q, fmt.Sprintf(`%s SELECT CAST(id AS VARCHAR) FROM %s ORDER BY %s LIMIT %d`, with, from, order, n), args, func(scan scanner) error {
 			var id string
 			if err := scan(&id); err != nil {
 				return err

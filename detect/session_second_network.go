@@ -66,7 +66,7 @@ func (d sessionSecondNetwork) Detect(ctx context.Context, q store.Querier) ([]ca
 		}
 		cur = cur[:0]
 	}
-	err := rows(ctx, q, query, nil, func(scan scanner) error {
+	err := store.Each(ctx, q, query, nil, func(scan scanner) error {
 		var u netUse
 		if err := scan(&u.tenant, &u.session, &u.family, &u.net, &u.first, &u.last, &u.n, &u.country, &u.ip, &u.agent, &u.who, &u.common); err != nil {
 			return err
@@ -143,7 +143,7 @@ func (sessionSecondNetwork) cite(ctx context.Context, q store.Querier, fs []case
 	}
 	for chunk := range slices.Chunk(slices.Sorted(maps.Keys(at)), 500) {
 		from := `events WHERE session_id IN (` + quoted(chunk) + `) AND ip IS NOT NULL AND ip <> '' AND coalesce(ip_service, false) = false AND time IS NOT NULL`
-		err := rows(ctx, q, `SELECT session_id, CAST(id AS VARCHAR) FROM `+from+` ORDER BY time, id`, nil, func(scan scanner) error {
+		err := store.Each(ctx, q, `SELECT session_id, CAST(id AS VARCHAR) FROM `+from+` ORDER BY time, id`, nil, func(scan scanner) error {
 			var session, id string
 			if err := scan(&session, &id); err != nil {
 				return err

@@ -134,7 +134,7 @@ func (n *tallied) slow() bool {
 // unexplained reads the failures that nothing explains, in order of time. They
 // are few: those of a day are some thousandths of the accounts, and guesses.
 func unexplained(ctx context.Context, q store.Querier) (out []attempt, err error) {
-	err = rows(ctx, q, orphansSQL()+` SELECT CAST(id AS VARCHAR), tenant, actor, app_id, app_name, user_agent, ip_kind, ip, origin, prefix, time, day FROM orphans ORDER BY time, id`, nil, func(scan scanner) error {
+	err = store.Each(ctx, q, orphansSQL()+` SELECT CAST(id AS VARCHAR), tenant, actor, app_id, app_name, user_agent, ip_kind, ip, origin, prefix, time, day FROM orphans ORDER BY time, id`, nil, func(scan scanner) error {
 		var a attempt
 		if err := scan(&a.id, &a.tenant, &a.actor, &a.app, &a.appName, &a.agent, &a.kind, &a.ip, &a.origin, &a.prefix, &a.at, &a.day); err != nil {
 			return err
@@ -173,7 +173,7 @@ func (slowSpray) cells(ctx context.Context, q store.Querier, rs []attempt, byAge
 	if len(out) == 0 {
 		return nil, nil
 	}
-	err := rows(ctx, q, signInsSQL()+` SELECT tenant, CASE WHEN app_id IN (`+quoted(sortedKeysOf(apps))+`) THEN app_id END AS app, user_agent, min(day), max(day), count(CASE WHEN pw = 'accepted' THEN 1 END)
+	err := store.Each(ctx, q, signInsSQL()+` SELECT tenant, CASE WHEN app_id IN (`+quoted(sortedKeysOf(apps))+`) THEN app_id END AS app, user_agent, min(day), max(day), count(CASE WHEN pw = 'accepted' THEN 1 END)
 		FROM signins GROUP BY 1, 2, 3 ORDER BY 1, 2, 3`, nil, func(scan scanner) error {
 		var tenant, agent string
 		var app sql.NullString

@@ -119,15 +119,8 @@ const (
 )
 
 func each(ctx context.Context, q store.Querier, query string, fn func(scan func(...any) error) error) error {
-	rows, err := q.Query(ctx, query)
-	if err != nil {
+	if err := store.Each(ctx, q, query, nil, fn); err != nil {
 		return fmt.Errorf("infer tenants: %w", err)
 	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := fn(rows.Scan); err != nil {
-			return fmt.Errorf("infer tenants: %w", err)
-		}
-	}
-	return rows.Err()
+	return nil
 }

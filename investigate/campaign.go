@@ -87,7 +87,7 @@ func (b *builder) start(ctx context.Context) error {
 func (b *builder) firstSuccess(ctx context.Context, x *grown) (casefile.Time, bool) {
 	var at sql.NullTime
 	w, args := x.where(false)
-	err := rows(ctx, b.q, `SELECT min(time) FROM events WHERE class = 'sign_in' AND outcome = 'success' AND `+w, args, func(scan scanner) error { return scan(&at) })
+	err := store.Each(ctx, b.q, `SELECT min(time) FROM events WHERE class = 'sign_in' AND outcome = 'success' AND `+w, args, func(scan scanner) error { return scan(&at) })
 	return casefile.TimeOf(at.Time), err == nil && at.Valid
 }
 
@@ -345,7 +345,7 @@ func (b *builder) addresses(ctx context.Context) error {
 		if w == "" {
 			continue
 		}
-		err := rows(ctx, b.q, `SELECT coalesce(ip, ''), coalesce(session_id, ''), coalesce(token_id, ''), max(coalesce(actor, '')), count(*), min(time), max(time) FROM events
+		err := store.Each(ctx, b.q, `SELECT coalesce(ip, ''), coalesce(session_id, ''), coalesce(token_id, ''), max(coalesce(actor, '')), count(*), min(time), max(time) FROM events
 			WHERE `+w+` AND (ip IS NOT NULL OR session_id IS NOT NULL OR token_id IS NOT NULL) GROUP BY 1, 2, 3 ORDER BY 1, 2, 3`, args, func(scan scanner) error {
 			var ip, session, token, actor string
 			var n int64
@@ -628,7 +628,7 @@ func (b *builder) grantTime(a casefile.AppRef, permission string) time.Time {
 
 func (b *builder) signInsDuring(ctx context.Context, a casefile.AppRef, g casefile.Gap) (n int, ids []string, err error) {
 	apps := append([]string{a.ID}, a.ServicePrincipals...)
-	err = rows(ctx, b.q, `SELECT CAST(id AS VARCHAR) FROM events WHERE class = 'sign_in' AND (app_id IN (`+quoted(apps)+`) OR sp_id IN (`+quoted(apps)+`))
+	err = store.Each(ctx, b.q, `SELECT CAST(id AS VARCHAR) FROM events WHERE class = 'sign_in' AND (app_id IN (`+quoted(apps)+`) OR sp_id IN (`+quoted(apps)+`))
 		AND actor_kind IN ('app', 'managed') AND time >= ? AND time <= ? AND outcome = 'success' ORDER BY time, id`, []any{g.From.Time, g.To.Time}, func(scan scanner) error {
 		var id string
 		err := scan(&id)
@@ -745,7 +745,7 @@ func (b *builder) searches(ctx context.Context, add func(casefile.TimelineEntry)
 		if w == "" {
 			continue
 		}
-		err := rows(ctx, b.q, `SELECT CAST(id AS VARCHAR), time, coalesce(mailbox, ''), coalesce(mailbox_id, ''), coalesce(detail, '') FROM events
+		err := store.Each(ctx, b.q, `SELECT CAST(id AS VARCHAR), time, coalesce(mailbox, ''), coalesce(mailbox_id, ''), coalesce(detail, '') FROM events
 			WHERE class IN ('search', 'graph_request', 'mail_access') AND detail LIKE '%"search"%' AND `+w+` ORDER BY time, id LIMIT 200`, args, func(scan scanner) error {
 			var id, mailbox, mailboxID, detail string
 			var at time.Time

@@ -222,7 +222,7 @@ func (g *grower) guessed(ctx context.Context, f *casefile.Finding, upn string, i
 		at                     time.Time
 	}
 	var uses []use
-	err := rows(ctx, g.q, `SELECT ip, coalesce(asn, 0), coalesce(device_id, ''), coalesce(user_agent, ''), min(time) FROM events WHERE class = 'sign_in' AND outcome = 'success' AND actor = ? AND ip IS NOT NULL AND ip <> ''
+	err := store.Each(ctx, g.q, `SELECT ip, coalesce(asn, 0), coalesce(device_id, ''), coalesce(user_agent, ''), min(time) FROM events WHERE class = 'sign_in' AND outcome = 'success' AND actor = ? AND ip IS NOT NULL AND ip <> ''
 		AND coalesce(ip_service, false) = false GROUP BY 1, 2, 3, 4 ORDER BY min(time), 1, 2, 3, 4`, []any{upn}, func(scan scanner) error {
 		var u use
 		var asn int64
@@ -384,7 +384,7 @@ func (g *grower) app(ctx context.Context, id string, since time.Time, from, why 
 // before reports whether an application signed in, and read mail, before.
 func (g *grower) before(ctx context.Context, apps []string, since time.Time) (active, read bool, err error) {
 	var n, m int64
-	err = rows(ctx, g.q, `SELECT count(*), count(CASE WHEN class <> 'sign_in' THEN 1 END) FROM events
+	err = store.Each(ctx, g.q, `SELECT count(*), count(CASE WHEN class <> 'sign_in' THEN 1 END) FROM events
 		WHERE class IN ('sign_in', 'mail_access', 'attachment_access', 'graph_request') AND actor_kind IN ('app', 'managed')
 		AND (app_id IN (`+quoted(apps)+`) OR sp_id IN (`+quoted(apps)+`)) AND time < ?`, []any{since}, func(scan scanner) error { return scan(&n, &m) })
 	return n > 0, m > 0, err
@@ -397,7 +397,7 @@ func (g *grower) useKeys(ctx context.Context) error {
 		if ref.Uses > 0 {
 			continue
 		}
-		err := rows(ctx, g.q, `SELECT CAST(id AS VARCHAR), coalesce(app_id, sp_id, ''), coalesce(ip, ''), coalesce(token_id, ''), coalesce(request_id, ''), time FROM events
+		err := store.Each(ctx, g.q, `SELECT CAST(id AS VARCHAR), coalesce(app_id, sp_id, ''), coalesce(ip, ''), coalesce(token_id, ''), coalesce(request_id, ''), time FROM events
 			WHERE class = 'sign_in' AND key_id = ? AND time >= ? AND coalesce(outcome, '') <> 'failure' ORDER BY time, id`, []any{key, ref.Added.Time}, func(scan scanner) error {
 			var id, app, ip, token, request string
 			var at time.Time
@@ -431,7 +431,7 @@ func (g *grower) useAccounts(ctx context.Context) error {
 		if c.Kind != "account_from_ip" || len(c.ips) == 0 {
 			continue
 		}
-		err := rows(ctx, g.q, `SELECT coalesce(session_id, ''), coalesce(token_id, ''), coalesce(request_id, '') FROM events
+		err := store.Each(ctx, g.q, `SELECT coalesce(session_id, ''), coalesce(token_id, ''), coalesce(request_id, '') FROM events
 			WHERE class = 'sign_in' AND actor = ? AND ip IN (`+quoted(c.ips)+`) AND time >= ? AND outcome = 'success' ORDER BY time, id`, []any{c.accounts[0], c.Since.Time}, func(scan scanner) error {
 			var session, token, request string
 			if err := scan(&session, &token, &request); err != nil {
@@ -450,7 +450,7 @@ func (g *grower) useAccounts(ctx context.Context) error {
 		// A session that began at the actor's address is the actor's wherever
 		// it goes, and so are the addresses that nobody else uses.
 		var more []string
-		err = rows(ctx, g.q, `SELECT DISTINCT ip FROM events WHERE session_id IN (`+quoted(c.sessions)+`) AND ip IS NOT NULL AND ip <> '' AND coalesce(ip_service, false) = false AND time >= ? ORDER BY 1`, []any{c.Since.Time}, func(scan scanner) error {
+		err = store.Each(ctx, g.q, `SELECT DISTINCT ip FROM events WHERE session_id IN (`+quoted(c.sessions)+`) AND ip IS NOT NULL AND ip <> '' AND coalesce(ip_service, false) = false AND time >= ? ORDER BY 1`, []any{c.Since.Time}, func(scan scanner) error {
 			var ip string
 			err := scan(&ip)
 			more = append(more, ip)
@@ -608,7 +608,7 @@ func (g *grower) activity(ctx context.Context, c *grown) (a activity, err error)
 	if w == "" {
 		return a, nil
 	}
-	err = rows(ctx, g.q, `SELECT count(*), min(time), max(time) FROM events WHERE `+w, args, func(scan scanner) error {
+	err = store.Each(ctx, g.q, `SELECT count(*), min(time), max(time) FROM events WHERE `+w, args, func(scan scanner) error {
 		var x, y sql.NullTime
 		if err := scan(&a.n, &x, &y); err != nil {
 			return err

@@ -49,7 +49,7 @@ func (w *world) sourceCover(ctx context.Context, q store.Querier) ([]casefile.So
 	var out []casefile.SourceCover
 	at := map[string]int{}
 	key := func(tenant, source, kind string) string { return tenant + "\x00" + source + "\x00" + kind }
-	err := rows(ctx, q, `SELECT coalesce(tenant, ''), source, `+kind+`, min(time), max(time), count(*), count(DISTINCT date_trunc('hour', time)), count(DISTINCT CAST(time AS DATE))
+	err := store.Each(ctx, q, `SELECT coalesce(tenant, ''), source, `+kind+`, min(time), max(time), count(*), count(DISTINCT date_trunc('hour', time)), count(DISTINCT CAST(time AS DATE))
 		FROM events WHERE time IS NOT NULL GROUP BY 1, 2, 3 ORDER BY 1, 2, 3`, nil, func(scan scanner) error {
 		var s casefile.SourceCover
 		var a, b time.Time
@@ -72,7 +72,7 @@ func (w *world) sourceCover(ctx context.Context, q store.Querier) ([]casefile.So
 			s.Gaps = append(s.Gaps, gapOf(w.from, s.First.Time))
 		}
 	}
-	err = rows(ctx, q, `SELECT tenant, source, kind, before, time FROM (
+	err = store.Each(ctx, q, `SELECT tenant, source, kind, before, time FROM (
 			SELECT coalesce(tenant, '') AS tenant, source, `+kind+` AS kind, time,
 				lag(time) OVER (PARTITION BY coalesce(tenant, ''), source, `+kind+` ORDER BY time) AS before
 			FROM events WHERE time IS NOT NULL
@@ -156,7 +156,7 @@ func (w *world) neverReceived(have []casefile.SourceCover) (out []casefile.Missi
 // that does not record them, or auditing that was off.
 func (w *world) missingClasses(ctx context.Context, q store.Querier) (out []casefile.Missing, err error) {
 	have := map[string]map[string]bool{}
-	err = rows(ctx, q, `SELECT DISTINCT source, class FROM events ORDER BY 1, 2`, nil, func(scan scanner) error {
+	err = store.Each(ctx, q, `SELECT DISTINCT source, class FROM events ORDER BY 1, 2`, nil, func(scan scanner) error {
 		var s, c string
 		err := scan(&s, &c)
 		if have[s] == nil {
@@ -184,7 +184,7 @@ func (w *world) missingClasses(ctx context.Context, q store.Querier) (out []case
 }
 
 func (w *world) quality(ctx context.Context, q store.Querier, c *casefile.Quality) error {
-	return rows(ctx, q, `SELECT `+flagSQL(uint32(event.FlagIDConflict))+`, `+flagSQL(uint32(event.FlagTruncated))+`, `+flagSQL(uint32(event.FlagDestroyed))+`, `+
+	return store.Each(ctx, q, `SELECT `+flagSQL(uint32(event.FlagIDConflict))+`, `+flagSQL(uint32(event.FlagTruncated))+`, `+flagSQL(uint32(event.FlagDestroyed))+`, `+
 		flagSQL(uint32(event.FlagTimeMissing))+`, `+flagSQL(uint32(event.FlagIPUnparsed))+`, `+flagSQL(uint32(event.FlagNoNativeID))+`, `+
 		flagSQL(uint32(event.FlagAmbiguousDate))+`, `+flagSQL(uint32(event.FlagInvalidUTF8))+`, count(CASE WHEN actor_kind = 'service' THEN 1 END) FROM events`, nil, func(scan scanner) error {
 		return scan(&c.IDConflict, &c.Truncated, &c.Destroyed, &c.TimeMissing, &c.IPUnreadable, &c.NoNativeID, &c.AmbiguousDate, &c.InvalidUTF8, &c.Service)
@@ -230,7 +230,7 @@ func (w *world) mailCoverage(ctx context.Context, q store.Querier) (c casefile.M
 	if err != nil {
 		return c, err
 	}
-	err = rows(ctx, q, `SELECT count(*), min(time), max(time), count(CASE WHEN throttled THEN 1 END), count(CASE WHEN throttled IS NULL AND source = 'ual' AND coalesce(access, '') <> 'sync' THEN 1 END)
+	err = store.Each(ctx, q, `SELECT count(*), min(time), max(time), count(CASE WHEN throttled THEN 1 END), count(CASE WHEN throttled IS NULL AND source = 'ual' AND coalesce(access, '') <> 'sync' THEN 1 END)
 		FROM events WHERE class = 'mail_access'`, nil, func(scan scanner) error {
 		var a, b sql.NullTime
 		if err := scan(&c.Records, &a, &b, &c.Throttled, &c.ThrottleUnknown); err != nil {
@@ -278,7 +278,7 @@ func (w *world) mailboxesSeen(ctx context.Context, q store.Querier) (map[string]
 		b.read = b.read || read
 		b.tenants[tenant] = true
 	}
-	err := rows(ctx, q, `SELECT coalesce(mailbox, ''), coalesce(mailbox_id, ''), coalesce(tenant, ''), max(CASE WHEN class = 'mail_access' AND source IN ('ual', 'google') THEN 1 ELSE 0 END)
+	err := store.Each(ctx, q, `SELECT coalesce(mailbox, ''), coalesce(mailbox_id, ''), coalesce(tenant, ''), max(CASE WHEN class = 'mail_access' AND source IN ('ual', 'google') THEN 1 ELSE 0 END)
 		FROM events WHERE (mailbox IS NOT NULL AND mailbox <> '' OR mailbox_id IS NOT NULL AND mailbox_id <> '')
 			AND class IN ('mail_access', 'attachment_access', 'mail_send', 'mail_change', 'mail_delete', 'inbox_rule', 'forwarding', 'mailbox_permission', 'search', 'audit_change', 'admin')
 		GROUP BY 1, 2, 3 ORDER BY 1, 2, 3`, nil, func(scan scanner) error {

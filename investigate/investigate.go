@@ -331,7 +331,7 @@ func evidence(ctx context.Context, q store.Querier, ids []string) (map[string]ca
 	out := make(map[string]casefile.Evidence, len(ids))
 	ids = slices.DeleteFunc(ids, func(id string) bool { _, ok := event.ParseID(id); return !ok })
 	for chunk := range slices.Chunk(ids, 1000) {
-		err := rows(ctx, q, `SELECT CAST(e.id AS VARCHAR), coalesce(f.path, ''), coalesce(f.sha256, ''), coalesce(e.line, 0), coalesce(e.pos, 0), coalesce(e.length, 0), e.time, coalesce(e.tenant, ''), e.source,
+		err := store.Each(ctx, q, `SELECT CAST(e.id AS VARCHAR), coalesce(f.path, ''), coalesce(f.sha256, ''), coalesce(e.line, 0), coalesce(e.pos, 0), coalesce(e.length, 0), e.time, coalesce(e.tenant, ''), e.source,
 				coalesce(e.operation, ''), coalesce(e.actor, ''), coalesce(e.ip, ''), coalesce(nullif(e.target, ''), e.mailbox, '')
 			FROM events e LEFT JOIN files f ON f.file = e.file WHERE e.id IN (`+quoted(chunk)+`)`, nil, func(scan scanner) error {
 			var id string

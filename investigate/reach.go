@@ -85,7 +85,7 @@ func (r *reach) read(ctx context.Context, q store.Querier, c *grown) error {
 		}
 		named = 0
 	}
-	err := rows(ctx, q, query, args, func(scan scanner) error {
+	err := store.Each(ctx, q, query, args, func(scan scanner) error {
 		var a access
 		var size sql.NullInt64
 		if err := scan(&a.id, &a.source, &a.tenant, &a.class, &a.at, &a.mailbox, &a.mailboxID, &a.access, &a.throttled,
@@ -292,7 +292,7 @@ func (b *box) inferThrottle(ctx context.Context, q store.Querier) error {
 	if len(b.binds) == 0 {
 		return nil
 	}
-	return rows(ctx, q, throttleSQL(throttleAt), []any{b.ref.UPN}, func(scan scanner) error {
+	return store.Each(ctx, q, throttleSQL(throttleAt), []any{b.ref.UPN}, func(scan scanner) error {
 		var at time.Time
 		var n int64
 		var next sql.NullTime

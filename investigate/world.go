@@ -15,22 +15,8 @@ import (
 	"midwatch/store"
 )
 
-type scanner func(dest ...any) error
-
-// rows runs a query and calls fn for each row.
-func rows(ctx context.Context, q store.Querier, query string, args []any, fn func(scanner) error) error {
-	rs, err := q.Query(ctx, query, args...)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = rs.Close() }()
-	for rs.Next() {
-		if err := fn(rs.Scan); err != nil {
-			return err
-		}
-	}
-	return rs.Err()
-}
+// scanner reads the columns of a row.
+type scanner = func(dest ...any) error
 
 // world is what all campaigns are judged against: read once.
 type world struct {
@@ -85,7 +71,7 @@ func newWorld(ctx context.Context, q store.Querier) (*world, error) {
 }
 
 func (w *world) readSpan(ctx context.Context, q store.Querier) error {
-	return rows(ctx, q, `SELECT min(time), max(time) FROM events WHERE time IS NOT NULL`, nil, func(scan scanner) error {
+	return store.Each(ctx, q, `SELECT min(time), max(time) FROM events WHERE time IS NOT NULL`, nil, func(scan scanner) error {
 		var a, b sql.NullTime
 		if err := scan(&a, &b); err != nil {
 			return err
@@ -96,7 +82,7 @@ func (w *world) readSpan(ctx context.Context, q store.Querier) error {
 }
 
 func (w *world) readChanges(ctx context.Context, q store.Querier) error {
-	return rows(ctx, q, `SELECT CAST(id AS VARCHAR), source, coalesce(tenant, ''), class, coalesce(operation, ''), coalesce(outcome, ''),
+	return store.Each(ctx, q, `SELECT CAST(id AS VARCHAR), source, coalesce(tenant, ''), class, coalesce(operation, ''), coalesce(outcome, ''),
 			coalesce(actor_kind, ''), coalesce(actor, ''), coalesce(actor_id, ''), coalesce(app_id, ''), coalesce(app_name, ''), coalesce(sp_id, ''),
 			coalesce(key_id, ''), coalesce(ip, ''), coalesce(session_id, ''), coalesce(token_id, ''),
 			coalesce(target, ''), coalesce(target_id, ''), coalesce(target_kind, ''), coalesce(permissions, ''), coalesce(detail, ''), time
@@ -126,7 +112,7 @@ func (w *world) readChanges(ctx context.Context, q store.Querier) error {
 // of its registration, object ids of its service principals, one a tenant.
 func (w *world) readAliases(ctx context.Context, q store.Querier) error {
 	shared := sharedApps()
-	err := rows(ctx, q, `SELECT DISTINCT app_id, coalesce(sp_id, ''), coalesce(actor_id, ''), coalesce(app_name, '') FROM events
+	err := store.Each(ctx, q, `SELECT DISTINCT app_id, coalesce(sp_id, ''), coalesce(actor_id, ''), coalesce(app_name, '') FROM events
 		WHERE actor_kind IN ('app', 'managed') AND app_id IS NOT NULL AND app_id <> '' ORDER BY 1, 2, 3, 4`, nil, func(scan scanner) error {
 		var app, sp, actor, name string
 		if err := scan(&app, &sp, &actor, &name); err != nil {
@@ -164,7 +150,7 @@ func (w *world) readAliases(ctx context.Context, q store.Querier) error {
 		}
 	}
 	// Whoever signs in with a key is the application to which it was added.
-	return rows(ctx, q, `SELECT DISTINCT key_id, app_id FROM events WHERE class = 'sign_in' AND key_id IS NOT NULL AND key_id <> '' AND app_id IS NOT NULL AND app_id <> '' ORDER BY 1, 2`, nil, func(scan scanner) error {
+	return store.Each(ctx, q, `SELECT DISTINCT key_id, app_id FROM events WHERE class = 'sign_in' AND key_id IS NOT NULL AND key_id <> '' AND app_id IS NOT NULL AND app_id <> '' ORDER BY 1, 2`, nil, func(scan scanner) error {
 		var key, app string
 		if err := scan(&key, &app); err != nil {
 			return err
@@ -176,7 +162,7 @@ func (w *world) readAliases(ctx context.Context, q store.Querier) error {
 }
 
 func (w *world) readPeople(ctx context.Context, q store.Querier) error {
-	err := rows(ctx, q, `SELECT actor_id, max(actor) FROM events WHERE actor LIKE '%@%' AND actor_id IS NOT NULL AND actor_id <> '' GROUP BY actor_id ORDER BY 1`, nil, func(scan scanner) error {
+	err := store.Each(ctx, q, `SELECT actor_id, max(actor) FROM events WHERE actor LIKE '%@%' AND actor_id IS NOT NULL AND actor_id <> '' GROUP BY actor_id ORDER BY 1`, nil, func(scan scanner) error {
 		var id, upn string
 		err := scan(&id, &upn)
 		w.people[id] = upn
@@ -185,7 +171,7 @@ func (w *world) readPeople(ctx context.Context, q store.Querier) error {
 	if err != nil {
 		return err
 	}
-	return rows(ctx, q, `SELECT mailbox_id, max(mailbox) FROM events WHERE mailbox LIKE '%@%' AND mailbox_id IS NOT NULL AND mailbox_id <> '' GROUP BY mailbox_id ORDER BY 1`, nil, func(scan scanner) error {
+	return store.Each(ctx, q, `SELECT mailbox_id, max(mailbox) FROM events WHERE mailbox LIKE '%@%' AND mailbox_id IS NOT NULL AND mailbox_id <> '' GROUP BY mailbox_id ORDER BY 1`, nil, func(scan scanner) error {
 		var id, upn string
 		err := scan(&id, &upn)
 		w.mailboxes[id] = upn
@@ -212,7 +198,7 @@ func (w *world) mailbox(name, id string) string {
 
 func (w *world) readTenants(ctx context.Context, q store.Querier) error {
 	domains := map[string]map[string]int64{}
-	err := rows(ctx, q, `SELECT tenant, d, count(*) FROM (
+	err := store.Each(ctx, q, `SELECT tenant, d, count(*) FROM (
 			SELECT coalesce(tenant, '') AS tenant, lower(regexp_replace(coalesce(nullif(mailbox, ''), actor), '^.*@', '')) AS d FROM events
 			WHERE coalesce(nullif(mailbox, ''), actor) LIKE '%@%' AND coalesce(actor, '') NOT LIKE '%#ext#%' AND coalesce(actor_kind, '') IN ('user', 'admin', 'unknown', '') AND coalesce(outcome, '') <> 'failure'
 		) x GROUP BY tenant, d ORDER BY tenant, count(*) DESC, d`, nil, func(scan scanner) error {
@@ -241,7 +227,7 @@ func (w *world) readTenants(ctx context.Context, q store.Querier) error {
 			}
 		}
 	}
-	err = rows(ctx, q, `SELECT coalesce(tenant, ''), count(*), min(time), max(time) FROM events GROUP BY coalesce(tenant, '') ORDER BY 1`, nil, func(scan scanner) error {
+	err = store.Each(ctx, q, `SELECT coalesce(tenant, ''), count(*), min(time), max(time) FROM events GROUP BY coalesce(tenant, '') ORDER BY 1`, nil, func(scan scanner) error {
 		var t casefile.Tenant
 		var a, b sql.NullTime
 		if err := scan(&t.ID, &t.Events, &a, &b); err != nil {
@@ -266,7 +252,7 @@ func (w *world) readTenants(ctx context.Context, q store.Querier) error {
 // readIPs reads how the addresses are used.
 func (w *world) readIPs(ctx context.Context, q store.Querier, ips []string) error {
 	for chunk := range slices.Chunk(ips, 500) {
-		err := rows(ctx, q, `SELECT ip, count(DISTINCT CASE WHEN actor_kind NOT IN ('app', 'managed', 'service') AND coalesce(outcome, '') <> 'failure' THEN actor END),
+		err := store.Each(ctx, q, `SELECT ip, count(DISTINCT CASE WHEN actor_kind NOT IN ('app', 'managed', 'service') AND coalesce(outcome, '') <> 'failure' THEN actor END),
 				count(DISTINCT CASE WHEN actor_kind IN ('app', 'managed') THEN coalesce(app_id, sp_id) END), min(time), max(time), max(asn), max(as_org), max(ip_kind), max(country)
 			FROM events WHERE ip IN (`+quoted(chunk)+`) GROUP BY ip ORDER BY ip`, nil, func(scan scanner) error {
 			var ip string

@@ -22,6 +22,22 @@ type Querier interface {
 	Query(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
+// Each asks a question and calls fn for each row, with what reads the row's
+// columns. It stops at the first error, fn's included.
+func Each(ctx context.Context, q Querier, query string, args []any, fn func(scan func(dest ...any) error) error) error {
+	rows, err := q.Query(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		if err := fn(rows.Scan); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
 // Store keeps events. Implementations are safe for concurrent use.
 type Store interface {
 	Querier

@@ -129,7 +129,7 @@ func TestSimulatedLogsAreRead(t *testing.T) {
 // every message that a record names.
 func TestSimulatedIncidentIsFound(t *testing.T) {
 	if testing.Short() {
-		t.Skip("reads 280 MB")
+		t.Skip("skipped with -short, which the gate does not set: reads 280 MB")
 	}
 	dir, truth := simulated(t, "--scenario", "midnight", "--users", "500", "--days", "30", "--seed", "7")
 	_, c := investigated(t, dir)
