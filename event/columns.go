@@ -121,5 +121,9 @@ func FileColumns() []Column {
 		{"sha256", TypeText, "of the decompressed bytes that were read"},
 		{"bytes", TypeBigInt, "decompressed bytes read"},
 		{"outer_sha256", TypeText, "of the file on disk; differs from sha256 for archives"},
+		{"records", TypeBigInt, "records found in it"},
+		{"events", TypeBigInt, "events stored from it"},
+		{"duplicates", TypeBigInt, "events that the store had already"},
+		{"manifest", TypeText, "the whole account of the file as JSON: a source of the case format"},
 	}
 }

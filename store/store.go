@@ -11,6 +11,8 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
+	"time"
 
 	"midwatch/event"
 )
@@ -54,6 +56,9 @@ type Store interface {
 
 // Load adds events to a store, all or nothing.
 type Load interface {
+	// FirstFile is the ordinal of the load's first file; the following ones,
+	// [MaxFiles] in all, are the load's too.
+	FirstFile() int32
 	// Claim decides which events of b are new and sets b.Duplicate. An event
 	// whose id the store has, or that was claimed before in this load, is a
 	// duplicate; one with the same id but other content (operation, time,
@@ -75,11 +80,59 @@ type Load interface {
 	Rollback() error
 }
 
-// File is a row of table files.
+// MaxFiles is how many files one load may hold. Stores that several processes
+// write to at once set so many ordinals aside for each load.
+const MaxFiles = 1 << 16
+
+// File is a row of table files: where records came from, and how many.
 type File struct {
 	Ordinal     int32
 	Path        string
 	SHA256      string // of the decompressed bytes, hex
 	Bytes       int64  // decompressed
 	OuterSHA256 string // of the file on disk, hex
+	Records     int64  // records found in it
+	Events      int64  // events stored from it
+	Duplicates  int64  // events that the store had
+	Manifest    string // the whole account of the file as JSON: a source of the case format
 }
+
+// Keeper is a store that is kept: what is in it can be checked, measured and
+// aged out.
+type Keeper interface {
+	Store
+	// Check compares what is in the store with what its loads say they wrote
+	// and looks for rows that cannot be. It changes nothing.
+	Check(ctx context.Context) ([]Problem, error)
+	// Stats measures the tables, the largest first, and their columns where
+	// the engine knows their size.
+	Stats(ctx context.Context) ([]Size, error)
+	// Prune removes the events before a moment, with their items, and what
+	// unfinished loads left. Events without a time stay. The accounts of the
+	// files stay too, with the number of events that they have left.
+	Prune(ctx context.Context, before time.Time) (Pruned, error)
+}
+
+// Problem is something wrong in a store.
+type Problem struct {
+	What string // in words, with figures
+	Do   string // what to do about it
+}
+
+// Size is the size of a table or, with Column, of a column.
+type Size struct {
+	Table, Column string
+	Rows          int64
+	Disk          int64 // bytes on disk, all shards
+	Plain         int64 // bytes before compression; 0 unknown
+}
+
+// Pruned counts what a Prune removed.
+type Pruned struct {
+	Events, Items int64
+	Loads         int64 // loads that had not been finished
+}
+
+// ErrSchema is wrapped by the error of opening a store whose tables are not of
+// this version.
+var ErrSchema = errors.New("not an event store of this version")

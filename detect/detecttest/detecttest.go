@@ -106,7 +106,7 @@ func (d *DB) Load(t testing.TB, path string) {
 		t.Fatal(err)
 	}
 	d.files++
-	d.exec(t, "INSERT INTO files VALUES (?, ?, ?, ?, ?)", d.files, filepath.Base(path), "00ff", len(b), "00ff")
+	d.exec(t, "INSERT INTO files (file, path, sha256, bytes, outer_sha256) VALUES (?, ?, ?, ?, ?)", d.files, filepath.Base(path), "00ff", len(b), "00ff")
 	d.LoadText(t, path, string(b))
 }
 

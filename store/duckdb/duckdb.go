@@ -25,6 +25,7 @@ import (
 
 	"midwatch/event"
 	"midwatch/store"
+	"midwatch/store/idset"
 )
 
 // Options tune a store. The zero value means the defaults.
@@ -48,7 +49,7 @@ type Options struct {
 const rowGroup = 30720
 
 // schemaVersion is kept in the database's table meta.
-const schemaVersion = "1"
+const schemaVersion = "2"
 
 // Store is an open database.
 type Store struct {
@@ -63,7 +64,7 @@ type Store struct {
 	load chan struct{}    // holds a token while no load is open
 
 	mu   sync.Mutex
-	seen *idSet // ids that are in the store; built by the first load
+	seen *idset.Set // ids that are in the store; built by the first load
 }
 
 // Open opens the database at path and creates it when it is not there.
@@ -217,17 +218,13 @@ func sqlType(t event.Type) string {
 
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
 
-// ErrSchema is wrapped by Open's error when the database is not one that this
-// version reads.
-var ErrSchema = errors.New("not an event store of this version")
-
 func checkSchema(ctx context.Context, conn *sql.Conn) error {
 	var v string
 	if err := conn.QueryRowContext(ctx, "SELECT value FROM meta WHERE key = 'schema'").Scan(&v); err != nil {
-		return fmt.Errorf("%w: %w", ErrSchema, err)
+		return fmt.Errorf("%w: %w", store.ErrSchema, err)
 	}
 	if v != schemaVersion {
-		return fmt.Errorf("%w: its schema is version %s, this is version %s", ErrSchema, v, schemaVersion)
+		return fmt.Errorf("%w: its schema is version %s, this is version %s", store.ErrSchema, v, schemaVersion)
 	}
 	return nil
 }
@@ -258,7 +255,7 @@ func (s *Store) Close() error {
 	if !s.opts.ReadOnly {
 		_, err = s.db.Exec("CHECKPOINT midwatch")
 	}
-	s.seen.free()
+	s.seen.Free()
 	mapping.Close(&s.low)
 	err = errors.Join(err, s.db.Close())
 	_ = os.RemoveAll(s.opts.TempDir)

@@ -89,32 +89,8 @@ func TestOpenRefuses(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(old, Options{}); !errors.Is(err, ErrSchema) {
+	if _, err := Open(old, Options{}); !errors.Is(err, store.ErrSchema) {
 		t.Errorf("another version: %v", err)
-	}
-}
-
-func TestIDSet(t *testing.T) {
-	s, err := newIDSet()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.free()
-	for round := range 2 {
-		for n := range 20000 {
-			id, _ := event.MakeID(nil, "t", event.UAL, fmt.Sprint(n))
-			want := isNew
-			if round == 1 {
-				want = isDuplicate
-			}
-			if got, err := s.add(id, uint32(n)<<4); got != want || err != nil {
-				t.Fatalf("round %d, id %d: got %v, want %v", round, n, got, want)
-			}
-		}
-	}
-	id, _ := event.MakeID(nil, "t", event.UAL, "1")
-	if got, err := s.add(id, 99<<4); got != isConflict || err != nil {
-		t.Errorf("other content: got %v, want a conflict", got)
 	}
 }
 

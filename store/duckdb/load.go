@@ -10,12 +10,13 @@ import (
 
 	"midwatch/event"
 	"midwatch/store"
+	"midwatch/store/idset"
 )
 
 // load implements [store.Load].
 type load struct {
-	s       *Store
-	scratch []byte
+	s     *Store
+	first int32 // ordinal of the first file
 
 	mu      sync.Mutex
 	idle    []*writer
@@ -47,6 +48,9 @@ func (s *Store) Begin(ctx context.Context) (store.Load, error) {
 	l := &load{s: s, rejects: make(map[rejectKey]int)}
 	err := s.loadIDs(ctx)
 	if err == nil {
+		err = s.db.QueryRowContext(ctx, "SELECT coalesce(max(file) + 1, 0) FROM files").Scan(&l.first)
+	}
+	if err == nil {
 		// Each appending goroutine does its own share of the work. Were DuckDB
 		// to share a flush out to threads, the goroutine would spin until they
 		// are done, and the processors would be taken twice.
@@ -59,6 +63,9 @@ func (s *Store) Begin(ctx context.Context) (store.Load, error) {
 	return l, nil
 }
 
+// FirstFile implements [store.Load].
+func (l *load) FirstFile() int32 { return l.first }
+
 // loadIDs reads which events the store has.
 func (s *Store) loadIDs(ctx context.Context) error {
 	s.mu.Lock()
@@ -66,13 +73,13 @@ func (s *Store) loadIDs(ctx context.Context) error {
 	if s.seen != nil {
 		return nil
 	}
-	set, err := newIDSet()
+	set, err := idset.New()
 	if err != nil {
 		return err
 	}
 	defer func() {
 		if s.seen != set {
-			set.free()
+			set.Free()
 		}
 	}()
 	rows, err := s.db.QueryContext(ctx, "SELECT id::VARCHAR, epoch_us(time), coalesce(operation,''), coalesce(actor,''), coalesce(code,''), "+
@@ -96,7 +103,7 @@ func (s *Store) loadIDs(ctx context.Context) error {
 		if !ok {
 			return fmt.Errorf("store has a malformed id %q", id)
 		}
-		if _, err := set.add(x, set.fingerprint(&e)); err != nil {
+		if _, err := set.Add(x, set.Fingerprint(&e)); err != nil {
 			return err
 		}
 	}
@@ -110,34 +117,7 @@ func (s *Store) loadIDs(ctx context.Context) error {
 // Claim implements [store.Load].
 func (l *load) Claim(b *event.Batch) (int, error) {
 	l.dirty = true
-	set := l.s.seen
-	b.Duplicate = b.Duplicate[:0]
-	n := 0
-	for i := range b.Events {
-		e := &b.Events[i]
-		fp := set.fingerprint(e)
-		dup := false
-		v, err := set.add(e.ID, fp)
-		if err != nil {
-			return n, err
-		}
-		switch v {
-		case isDuplicate:
-			dup = true
-		case isConflict:
-			e.Flags |= event.FlagIDConflict
-			e.ID, l.scratch = event.MakeID(l.scratch, e.Tenant, e.Source, string(e.ID[:])+e.Operation+"\x00"+e.Actor+"\x00"+e.Code+"\x00"+e.IP+"\x00"+e.MailboxID+"\x00"+e.MessageID+fmt.Sprint(e.Time/1e6, e.ItemCount))
-			if v, err = set.add(e.ID, fp); err != nil {
-				return n, err
-			}
-			dup = v != isNew
-		}
-		if dup {
-			n++
-		}
-		b.Duplicate = append(b.Duplicate, dup)
-	}
-	return n, nil
+	return l.s.seen.Claim(b)
 }
 
 // Append implements [store.Load].
@@ -205,7 +185,8 @@ func (l *load) Files(ctx context.Context, files []store.File) error {
 	}
 	defer func() { l.mu.Lock(); l.idle = append(l.idle, w); l.mu.Unlock() }()
 	for _, f := range files {
-		q := fmt.Sprintf("INSERT INTO midwatch.files VALUES (%d, %s, %s, %d, %s)", f.Ordinal, quote(f.Path), quote(f.SHA256), f.Bytes, quote(f.OuterSHA256))
+		q := fmt.Sprintf("INSERT INTO midwatch.files VALUES (%d, %s, %s, %d, %s, %d, %d, %d, %s)", f.Ordinal, quote(f.Path), quote(f.SHA256), f.Bytes, quote(f.OuterSHA256),
+			f.Records, f.Events, f.Duplicates, quote(f.Manifest))
 		if err := w.exec(q); err != nil {
 			return fmt.Errorf("write files: %w", err)
 		}
@@ -249,7 +230,7 @@ func (l *load) Rollback() error {
 	}
 	if l.dirty {
 		l.s.mu.Lock()
-		l.s.seen.free()
+		l.s.seen.Free()
 		l.s.seen = nil
 		l.s.mu.Unlock()
 	}

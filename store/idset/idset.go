@@ -1,4 +1,6 @@
-package duckdb
+// Package idset decides which events a store has already. Stores share it, so
+// that the same input keeps the same copies whatever the engine.
+package idset
 
 import (
 	"encoding/binary"
@@ -10,7 +12,7 @@ import (
 	"midwatch/event"
 )
 
-// idSet remembers which events a store has: 8 bytes of each id and a 4-byte
+// Set remembers which events a store has: 8 bytes of each id and a 4-byte
 // fingerprint of its content, in an open-addressing table, because a case can
 // hold a hundred million records and a Go map would take five times as much.
 //
@@ -20,23 +22,26 @@ import (
 //
 // The table lies outside the Go heap: it is large and has no pointers, and the
 // collector would let the heap grow in proportion to it.
-type idSet struct {
+type Set struct {
 	keys []uint64 // 0: free
 	fps  []uint32
 	mem  []byte // what both lie in
 	n    int
 	seed maphash.Seed
+
+	scratch []byte
 }
 
-func newIDSet() (*idSet, error) {
-	s := &idSet{seed: maphash.MakeSeed()}
+// New makes an empty set. Free gives its memory back.
+func New() (*Set, error) {
+	s := &Set{seed: maphash.MakeSeed()}
 	return s, s.allocate(1 << 12)
 }
 
-func (s *idSet) allocate(slots int) error {
-	mem, err := offHeap(slots * 12)
+func (s *Set) allocate(slots int) error {
+	mem, err := syscall.Mmap(-1, 0, slots*12, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
 	if err != nil {
-		return fmt.Errorf("duckdb: no memory for the ids of %d records: %w", slots, err)
+		return fmt.Errorf("no memory for the ids of %d records: %w", slots, err)
 	}
 	s.mem = mem
 	s.keys = unsafe.Slice((*uint64)(unsafe.Pointer(unsafe.SliceData(mem))), slots)
@@ -44,27 +49,28 @@ func (s *idSet) allocate(slots int) error {
 	return nil
 }
 
-// free gives the table back. The set is of no use afterwards.
-func (s *idSet) free() {
+// Free gives the table back. The set is of no use afterwards.
+func (s *Set) Free() {
 	if s != nil && s.mem != nil {
 		_ = syscall.Munmap(s.mem)
 		s.mem, s.keys, s.fps = nil, nil, nil
 	}
 }
 
-// verdict says what the set knows of an event.
-type verdict int
+// Verdict says what the set knows of an event.
+type Verdict int
 
 const (
-	isNew       verdict = iota
-	isDuplicate         // same id, same content
-	isConflict          // same id, other content
+	IsNew       Verdict = iota
+	IsDuplicate         // same id, same content
+	IsConflict          // same id, other content
 )
 
-func (s *idSet) add(id event.ID, fp uint32) (verdict, error) {
+// Add adds an event and says what the set knew of it.
+func (s *Set) Add(id event.ID, fp uint32) (Verdict, error) {
 	if s.n*4 >= len(s.keys)*3 {
 		if err := s.grow(); err != nil {
-			return isNew, err
+			return IsNew, err
 		}
 	}
 	k := binary.LittleEndian.Uint64(id[:8])
@@ -77,17 +83,17 @@ func (s *idSet) add(id event.ID, fp uint32) (verdict, error) {
 		case 0:
 			s.keys[i], s.fps[i] = k, fp
 			s.n++
-			return isNew, nil
+			return IsNew, nil
 		case k:
 			if sameContent(s.fps[i], fp) {
-				return isDuplicate, nil
+				return IsDuplicate, nil
 			}
-			return isConflict, nil
+			return IsConflict, nil
 		}
 	}
 }
 
-func (s *idSet) grow() error {
+func (s *Set) grow() error {
 	keys, fps, mem := s.keys, s.fps, s.mem
 	if err := s.allocate(2 * len(keys)); err != nil {
 		return err
@@ -106,12 +112,46 @@ func (s *idSet) grow() error {
 	return syscall.Munmap(mem)
 }
 
-// fingerprint condenses an event's content to 32 bits: 14 of what every export
+// Claim does the work of [store.Load]'s Claim for a batch.
+func (s *Set) Claim(b *event.Batch) (duplicates int, err error) {
+	b.Duplicate = b.Duplicate[:0]
+	for i := range b.Events {
+		e := &b.Events[i]
+		fp := s.Fingerprint(e)
+		v, err := s.Add(e.ID, fp)
+		if err != nil {
+			return duplicates, err
+		}
+		if v == IsConflict {
+			e.Flags |= event.FlagIDConflict
+			e.ID, s.scratch = OtherID(s.scratch, e)
+			if v, err = s.Add(e.ID, fp); err != nil {
+				return duplicates, err
+			}
+			if v == IsConflict { // the same other content, from another format
+				v = IsDuplicate
+			}
+		}
+		if v == IsDuplicate {
+			duplicates++
+		}
+		b.Duplicate = append(b.Duplicate, v == IsDuplicate)
+	}
+	return duplicates, nil
+}
+
+// OtherID is the id under which an event is kept whose own id another event
+// has: made of the id and of the content. scratch as in [event.MakeID].
+func OtherID(scratch []byte, e *event.Event) (event.ID, []byte) {
+	return event.MakeID(scratch, e.Tenant, e.Source, string(e.ID[:])+e.Operation+"\x00"+e.Actor+"\x00"+e.Code+"\x00"+e.IP+"\x00"+e.MailboxID+"\x00"+e.MessageID+fmt.Sprint(e.Time/1e6, e.ItemCount))
+}
+
+// Fingerprint condenses an event's content to 32 bits: 14 of what every export
 // of a record has (when, what, who, result), 14 of what one format always has
 // (address, mailbox, items), and 4 of the format. Exports of one log differ in
 // how much of a record they keep, so that the second part is compared only
 // within a format.
-func (s *idSet) fingerprint(e *event.Event) uint32 {
+func (s *Set) Fingerprint(e *event.Event) uint32 {
 	var h maphash.Hash
 	h.SetSeed(s.seed)
 	var t [8]byte
