@@ -7,7 +7,7 @@ BIN     := bin/midwatch
 DEMO_USERS := 1000
 DEMO_DAYS  := 60
 
-.PHONY: help build demo test bench fuzz lint golden clean eval
+.PHONY: help build demo test test-deps bench fuzz lint golden clean eval
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -24,8 +24,12 @@ demo: build ## make up an organization with the incident in it, investigate it, 
 	@printf '\nCase:    demo.case\nReport:  demo.case/report.html\n'
 
 test: ## run every test
+	@$(MAKE) --no-print-directory test-deps || [ -z "$$CI" ] # without them its tests are skipped, in CI they fail
 	$(GO) vet ./...
 	$(GO) test -timeout 15m ./...
+
+test-deps: ## fetch what the tests need beside Go modules (a ClickHouse engine, 570 MB, once)
+	@$(GO) run ./internal/clickhousetest/testdeps
 
 bench: build ## measure ingest against DuckDB's own, in one run (BENCH_SIZE=1GB BENCH_RUNS=5)
 	$(GO) run ./internal/bench -size $(or $(BENCH_SIZE),1GB) -runs $(or $(BENCH_RUNS),5) -corpora "$${MIDWATCH_CORPORA:-../shared/corpora}"
