@@ -30,6 +30,8 @@ func allowed() map[string][]string {
 		"store":               {"event"},
 		"store/storetest":     {"event", "store"},
 		"store/idset":         {"event"},
+		"store/dialect":       {},
+		"store/clickhouse":    {"event", "store", "store/dialect", "store/idset"},
 		"store/duckdb":        {"event", "store", "store/idset"},
 		"ingest":              {"event", "source", "parse", "store", "casefile"},
 		"detect":              {"event", "store", "casefile"},
