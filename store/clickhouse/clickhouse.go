@@ -1,0 +1,383 @@
+// Package clickhouse keeps events in ClickHouse: the engine for what one
+// machine cannot hold, and for many who write at once.
+//
+// Any number of processes may load side by side. ClickHouse has no
+// transactions, so a load is made atomic by what its rows say: each names its
+// load, and questions see the rows of complete loads only (loads.go). A
+// question is asked of one snapshot: the loads that were complete when the
+// store was opened, however long the investigation takes.
+//
+// Questions go through clickhouse-go. Rows are written with ch-go, the column
+// library that clickhouse-go stands on, a block at a time.
+package clickhouse
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	driver "github.com/ClickHouse/clickhouse-go/v2"
+
+	"midwatch/event"
+	"midwatch/store"
+	"midwatch/store/dialect"
+)
+
+// Store is an open store.
+type Store struct {
+	opts Options
+	cfg  *config
+	db   *sql.DB
+
+	load chan struct{} // holds a token while no load of ours is open
+
+	mu      sync.Mutex
+	visible string // condition on column load: what questions see
+	nodes   []node
+	alone   bool // ON CLUSTER is not to be had: each node is told by itself
+}
+
+// node is one server of the cluster.
+type node struct {
+	addr string
+	db   *sql.DB
+}
+
+// Open opens the store and makes its tables where there are none.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	cfg, err := o.config()
+	if err != nil {
+		return nil, fmt.Errorf("open event store: %w", err)
+	}
+	if o.Patience == 0 {
+		o.Patience = time.Minute
+	}
+	s := &Store{opts: o, cfg: cfg, load: make(chan struct{}, 1)}
+	s.load <- struct{}{}
+	s.db = driver.OpenDB(cfg.driver)
+	if err := s.init(ctx); err != nil {
+		_ = s.close()
+		return nil, fmt.Errorf("open event store %s: %w", cfg.label, explain(err))
+	}
+	return s, nil
+}
+
+func (s *Store) init(ctx context.Context) error {
+	err := s.hello(ctx)
+	if code(err) == unknownDatabase && !s.opts.ReadOnly {
+		err = s.createDatabase(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.findNodes(ctx); err != nil {
+		return err
+	}
+	have, err := s.version(ctx)
+	if err != nil {
+		return err
+	}
+	if have == "" {
+		if s.opts.ReadOnly {
+			return fmt.Errorf("%w: database %s has none of its tables; `midwatch ingest` makes them", store.ErrSchema, s.cfg.database)
+		}
+		if err := s.create(ctx); err != nil {
+			return err
+		}
+		have = schemaVersion
+	}
+	if have != schemaVersion {
+		return wrongVersion(have)
+	}
+	if err := s.compare(ctx); err != nil {
+		return err
+	}
+	if !s.opts.ReadOnly {
+		if err := s.settleAll(ctx); err != nil {
+			return err
+		}
+	}
+	return s.refresh(ctx)
+}
+
+func wrongVersion(have string) error {
+	if n, err := strconv.Atoi(have); err == nil {
+		if want, _ := strconv.Atoi(schemaVersion); n < want {
+			return fmt.Errorf("%w: its schema is version %s, this is version %s; run `midwatch store migrate`", store.ErrSchema, have, schemaVersion)
+		}
+	}
+	return fmt.Errorf("%w: its schema is version %s, this program knows version %s; use the newer program", store.ErrSchema, have, schemaVersion)
+}
+
+// oldest is the oldest server that the questions run on.
+const oldest = "25.3"
+
+// hello connects and asks who answers.
+func (s *Store) hello(ctx context.Context) error {
+	var v string
+	if err := s.db.QueryRowContext(ctx, "SELECT version()").Scan(&v); err != nil {
+		return err
+	}
+	return checkServer(v)
+}
+
+func checkServer(v string) error {
+	number := func(v string) int {
+		p := strings.SplitN(v+".0.0", ".", 3)
+		a, _ := strconv.Atoi(p[0])
+		b, _ := strconv.Atoi(p[1])
+		return a*1000 + b
+	}
+	if number(v) < number(oldest) {
+		return fmt.Errorf("the server is ClickHouse %s; Midwatch needs %s or newer (window functions lag and lead, and outer joins in its new analyzer): upgrade the server, or keep the events in a file (--store events.duckdb)", v, oldest)
+	}
+	return nil
+}
+
+func (s *Store) createDatabase(ctx context.Context) error {
+	d := *s.cfg.driver
+	d.Auth.Database = ""
+	db := driver.OpenDB(&d)
+	defer db.Close()
+	q := "CREATE DATABASE IF NOT EXISTS " + s.cfg.database
+	if s.cfg.cluster != "" {
+		if _, err := db.ExecContext(ctx, q+" ON CLUSTER "+s.cfg.cluster); err == nil || !noOnCluster(err) {
+			return err
+		}
+		nodes, err := s.nodesOf(ctx, db)
+		if err != nil {
+			return err
+		}
+		for _, n := range nodes {
+			d := *s.cfg.on(n.addr)
+			d.Auth.Database = ""
+			node := driver.OpenDB(&d)
+			_, err := node.ExecContext(ctx, q)
+			if err = errors.Join(err, node.Close(), n.db.Close()); err != nil {
+				return fmt.Errorf("node %s: %w", n.addr, err)
+			}
+		}
+		return nil
+	}
+	_, err := db.ExecContext(ctx, q)
+	return err
+}
+
+func (s *Store) findNodes(ctx context.Context) error {
+	if s.cfg.cluster == "" {
+		s.nodes = []node{{s.cfg.driver.Addr[0], s.db}}
+		return nil
+	}
+	var err error
+	s.nodes, err = s.nodesOf(ctx, s.db)
+	return err
+}
+
+// nodesOf lists the servers of the cluster. Connections are made when needed:
+// the client must reach them only where ON CLUSTER does not work.
+func (s *Store) nodesOf(ctx context.Context, db *sql.DB) ([]node, error) {
+	rows, err := db.QueryContext(ctx, "SELECT host_name, toInt64(port) FROM system.clusters WHERE cluster = "+dialect.Quote(s.cfg.cluster)+" ORDER BY shard_num, replica_num")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []node
+	for rows.Next() {
+		var host string
+		var port int64
+		if err := rows.Scan(&host, &port); err != nil {
+			return nil, err
+		}
+		addr := host + ":" + strconv.FormatInt(port, 10)
+		out = append(out, node{addr, driver.OpenDB(s.cfg.on(addr))})
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("the server knows no cluster %q; `SELECT cluster FROM system.clusters` lists those it knows", s.cfg.cluster)
+	}
+	return out, nil
+}
+
+// everywhere runs a statement about local tables on every node: %s stands for
+// the place of ON CLUSTER.
+func (s *Store) everywhere(ctx context.Context, statement string) error {
+	if s.cfg.cluster == "" {
+		_, err := s.db.ExecContext(ctx, fmt.Sprintf(statement, ""))
+		return err
+	}
+	if !s.alone {
+		_, err := s.db.ExecContext(ctx, fmt.Sprintf(statement, " ON CLUSTER "+s.cfg.cluster))
+		if err == nil || !noOnCluster(err) {
+			return err
+		}
+		s.alone = true
+	}
+	for _, n := range s.nodes {
+		if _, err := n.db.ExecContext(ctx, fmt.Sprintf(statement, "")); err != nil {
+			return fmt.Errorf("node %s: %w", n.addr, err)
+		}
+	}
+	return nil
+}
+
+// onCluster puts the mark for everywhere after a statement's table name.
+func onCluster(statement, table string) string {
+	return strings.Replace(strings.ReplaceAll(statement, "%", "%%"), table, table+"%s", 1)
+}
+
+// create makes the tables. The version is written last.
+func (s *Store) create(ctx context.Context) error {
+	for _, t := range tables() {
+		for i, q := range s.cfg.ddl(t) {
+			at := s.cfg.local(t.name)
+			if i == 1 {
+				at = s.cfg.database + "." + t.name
+			}
+			if err := s.everywhere(ctx, onCluster(q, at)); err != nil {
+				return fmt.Errorf("make table %s: %w", t.name, err)
+			}
+		}
+	}
+	return s.write(ctx, "INSERT INTO meta (key, value) VALUES ('schema', "+dialect.Quote(schemaVersion)+")")
+}
+
+// version is the version of the tables; empty when there are none.
+func (s *Store) version(ctx context.Context) (string, error) {
+	var n int64
+	if err := s.db.QueryRowContext(ctx, "SELECT toInt64(count()) FROM system.tables WHERE database = "+dialect.Quote(s.cfg.database)+" AND name = 'meta'").Scan(&n); err != nil || n == 0 {
+		return "", err
+	}
+	var v sql.NullString
+	err := s.db.QueryRowContext(ctx, "SELECT argMax(value, at) FROM meta WHERE key = 'schema'").Scan(&v)
+	return v.String, err
+}
+
+// compare looks for tables that somebody altered.
+func (s *Store) compare(ctx context.Context) error {
+	have := map[string]map[string]string{}
+	rows, err := s.db.QueryContext(ctx, "SELECT table, name, type FROM system.columns WHERE database = "+dialect.Quote(s.cfg.database))
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var t, c, k string
+		if err := rows.Scan(&t, &c, &k); err != nil {
+			return err
+		}
+		if have[t] == nil {
+			have[t] = map[string]string{}
+		}
+		have[t][c] = k
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	for _, t := range tables() {
+		names := []string{t.name}
+		if s.cfg.cluster != "" {
+			names = append(names, t.name+"_local")
+		}
+		for _, n := range names {
+			if have[n] == nil {
+				return fmt.Errorf("%w: table %s.%s is missing, or the user may not see it: grant SELECT on it, or load the logs into a new database", store.ErrSchema, s.cfg.database, n)
+			}
+			for _, c := range t.columns {
+				if c.name == "INDEX" {
+					continue
+				}
+				switch k, ok := have[n][c.name]; {
+				case !ok:
+					return fmt.Errorf("%w: table %s.%s has lost its column %s: ALTER TABLE %s.%s ADD COLUMN %s brings it back empty; loading the logs into a new database brings it back whole", store.ErrSchema, s.cfg.database, n, c.name, s.cfg.database, n, c.def)
+				case k != strings.TrimSuffix(c.kind, " DEFAULT now64(3)"):
+					return fmt.Errorf("%w: column %s of table %s.%s is %s and should be %s: somebody altered it", store.ErrSchema, c.name, s.cfg.database, n, k, c.kind)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// write runs a small insert into a table of one shard, again if the connection
+// fails: each of these rows may be there twice.
+func (s *Store) write(ctx context.Context, statement string) error {
+	return s.again(ctx, func() error {
+		_, err := s.db.ExecContext(driver.Context(ctx, driver.WithSettings(driver.Settings{"distributed_foreground_insert": 1})), statement)
+		return err
+	})
+}
+
+// settings are what every question is asked with.
+func (s *Store) settings() driver.Settings {
+	s.mu.Lock()
+	visible := s.visible
+	s.mu.Unlock()
+	m := maps.Clone(driver.Settings(dialect.Settings()))
+	// Lists of what other questions found are written into questions.
+	m["max_query_size"], m["max_ast_elements"], m["max_expanded_ast_elements"] = 1<<28, 10_000_000, 50_000_000
+	var filters []string
+	for _, t := range []string{"events", "items", "rejects", "files"} {
+		filters = append(filters, dialect.Quote(s.cfg.local(t))+": "+dialect.Quote(visible))
+	}
+	m["additional_table_filters"] = "{" + strings.Join(filters, ", ") + "}"
+	return m
+}
+
+// Query implements [store.Querier]. It is tried again where the connection
+// fails before the first row.
+func (s *Store) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	q, err := dialect.ClickHouse(query, args...)
+	if err != nil {
+		return nil, err
+	}
+	var rows *sql.Rows
+	err = s.again(ctx, func() (err error) {
+		rows, err = s.db.QueryContext(driver.Context(ctx, driver.WithSettings(s.settings())), q)
+		return err
+	})
+	if err != nil {
+		return nil, explain(err)
+	}
+	return rows, nil
+}
+
+// AssignTenant implements [store.Store].
+func (s *Store) AssignTenant(ctx context.Context, file int32, from, to string) error {
+	t := s.cfg.local("events")
+	q := fmt.Sprintf("ALTER TABLE %s UPDATE tenant = %s, flags = bitOr(flags, %d) WHERE file = %d AND coalesce(tenant, '') = %s SETTINGS mutations_sync = 2",
+		t, dialect.Quote(to), event.FlagTenantInferred, file, dialect.Quote(from))
+	if err := s.everywhere(ctx, onCluster(q, t)); err != nil {
+		return fmt.Errorf("assign tenant: %w", explain(err))
+	}
+	return nil
+}
+
+// Close implements [store.Store].
+func (s *Store) Close() error {
+	select {
+	case <-s.load:
+	default:
+		return errors.New("clickhouse: a load is open")
+	}
+	return s.close()
+}
+
+func (s *Store) close() error {
+	var err error
+	for _, n := range s.nodes {
+		if n.db != s.db {
+			err = errors.Join(err, n.db.Close())
+		}
+	}
+	return errors.Join(err, s.db.Close())
+}
+
+var _ store.Store = (*Store)(nil)

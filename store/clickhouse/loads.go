@@ -1,0 +1,204 @@
+package clickhouse
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math"
+	mrand "math/rand/v2"
+	"strings"
+	"time"
+
+	"midwatch/store"
+)
+
+// Table loads says which loads there are and how far each is. It is only ever
+// added to: a load's state is the greatest that any row gives it, so that a row
+// written twice changes nothing and nobody has to be first.
+const (
+	open      = 0 // its rows do not count yet; a row a few seconds is its sign of life
+	loaded    = 1 // all its rows are there: they count
+	settled   = 2 // and none of them repeats another load's
+	dead      = 3 // it ended, or gave no sign of life: its rows never count
+	withdrawn = 4 // its number was somebody else's
+)
+
+const (
+	beat = 5 * time.Second
+	// deadAfter is how long a load may be silent. One that is declared dead by
+	// mistake cannot commit, and says so.
+	deadAfter = time.Minute
+)
+
+// loadRow is one load, as one holder has it.
+type loadRow struct {
+	number uint32
+	holder string
+	state  uint8
+	first  int32         // ordinal of its first file
+	silent time.Duration // since its last sign of life, by the server's clock
+}
+
+// loads reads the table.
+func (s *Store) loads(ctx context.Context) ([]loadRow, error) {
+	var out []loadRow
+	err := s.again(ctx, func() error {
+		out = out[:0]
+		rows, err := s.db.QueryContext(ctx, "SELECT toInt64(load), holder, toInt64(max(state)), max(first), dateDiff('millisecond', max(at), now64(3)) FROM loads GROUP BY load, holder ORDER BY load, holder")
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var r loadRow
+			var n, state, ms int64
+			if err := rows.Scan(&n, &r.holder, &state, &r.first, &ms); err != nil {
+				return err
+			}
+			r.number, r.state, r.silent = uint32(n), uint8(state), time.Duration(ms)*time.Millisecond
+			out = append(out, r)
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read table loads: %w", err)
+	}
+	return out, nil
+}
+
+func (s *Store) writeLoad(ctx context.Context, r loadRow, state uint8) error {
+	return s.write(ctx, fmt.Sprintf("INSERT INTO loads (load, holder, state, first) VALUES (%d, '%s', %d, %d)", r.number, r.holder, state, r.first))
+}
+
+// seen is the condition on column load that selects the rows of complete loads.
+func seen(loads []loadRow) string {
+	complete := map[uint32]bool{}
+	var last uint32
+	for _, r := range loads {
+		if r.state == loaded || r.state == settled {
+			complete[r.number] = true
+			last = max(last, r.number)
+		}
+	}
+	if last == 0 {
+		return "load = 0"
+	}
+	var holes []string
+	for n := uint32(1); n < last; n++ {
+		if !complete[n] {
+			holes = append(holes, fmt.Sprint(n))
+		}
+	}
+	if len(holes) == 0 {
+		return fmt.Sprintf("load <= %d", last)
+	}
+	return fmt.Sprintf("load <= %d AND load NOT IN (%s)", last, strings.Join(holes, ", "))
+}
+
+// refresh takes a new snapshot.
+func (s *Store) refresh(ctx context.Context) error {
+	loads, err := s.loads(ctx)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.visible = seen(loads)
+	s.mu.Unlock()
+	return nil
+}
+
+// claim takes a number and file ordinals that no other load has. Two that take
+// the same at once both see it, for each writes before it reads; both withdraw
+// and try again after different times.
+func (s *Store) claim(ctx context.Context) (loadRow, error) {
+	var id [8]byte
+	_, _ = rand.Read(id[:]) // it never fails; see package crypto/rand
+	me := loadRow{holder: hex.EncodeToString(id[:])}
+	for try := range 20 {
+		others, err := s.loads(ctx)
+		if err != nil {
+			return me, err
+		}
+		var next int64
+		if err := s.again(ctx, func() error {
+			return s.db.QueryRowContext(ctx, "SELECT toInt64(if(count() = 0, 0, max(file) + 1)) FROM files").Scan(&next)
+		}); err != nil {
+			return me, err
+		}
+		me.number = 1
+		for _, r := range others {
+			me.number = max(me.number, r.number+1)
+			if r.state == open && r.silent < deadAfter {
+				next = max(next, int64(r.first)+store.MaxFiles)
+			}
+		}
+		if next+store.MaxFiles > math.MaxInt32 {
+			return me, errors.New("clickhouse: the store has held as many files as it can number; begin a new database")
+		}
+		me.first = int32(next)
+		if err := s.writeLoad(ctx, me, open); err != nil {
+			return me, err
+		}
+		now, err := s.loads(ctx)
+		if err != nil {
+			return me, err
+		}
+		clash := false
+		for _, r := range now {
+			if r.holder == me.holder || r.state == withdrawn {
+				continue
+			}
+			if r.number == me.number || r.state == open && r.silent < deadAfter && overlap(r.first, me.first) {
+				clash = true
+			}
+		}
+		if !clash {
+			return me, nil
+		}
+		if err := s.writeLoad(ctx, me, withdrawn); err != nil {
+			return me, err
+		}
+		t := time.NewTimer(time.Duration(mrand.IntN(50*(try+1))+1) * time.Millisecond)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return me, context.Cause(ctx)
+		}
+		_, _ = rand.Read(id[:])
+		me.holder = hex.EncodeToString(id[:])
+	}
+	return me, errors.New("clickhouse: too many processes begin a load at once; try again")
+}
+
+func overlap(a, b int32) bool {
+	return a < b+store.MaxFiles && b < a+store.MaxFiles
+}
+
+// bury marks loads that gave no sign of life and removes their rows.
+func (s *Store) bury(ctx context.Context, loads []loadRow) (n int64, err error) {
+	for _, r := range loads {
+		if r.state != open || r.silent < deadAfter {
+			continue
+		}
+		if err := s.writeLoad(ctx, r, dead); err != nil {
+			return n, err
+		}
+		n++
+		s.remove(ctx, r.number)
+	}
+	return n, nil
+}
+
+// remove deletes a load's rows in the background. They do not count in any
+// case, so that a user without the right to delete loses only their space.
+func (s *Store) remove(ctx context.Context, number uint32) {
+	for _, t := range []string{"events", "items", "rejects", "files"} {
+		at := s.cfg.local(t)
+		if err := s.everywhere(ctx, onCluster(fmt.Sprintf("ALTER TABLE %s DELETE WHERE load = %d", at, number), at)); err != nil {
+			return
+		}
+	}
+}
