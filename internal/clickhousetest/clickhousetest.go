@@ -15,6 +15,20 @@
 //		dsn := node.DSN(node.Database(t))
 //		…
 //	}
+//
+// The engine is embedded, and that shows in a few places; everything else, the
+// protocols included, is the engine's own:
+//
+//   - Accounts cannot be made while it runs: CREATE USER fails with 514,
+//     ACCESS_STORAGE_FOR_INSERTION_NOT_FOUND. Options.Users names them, with
+//     their passwords and grants; the engine checks both (516, 497).
+//   - It does not listen with TLS (SYSTEM START LISTEN TCP SECURE fails with 1,
+//     UNSUPPORTED_METHOD). The server program does, in front of it.
+//   - ON CLUSTER fails with 392, QUERY_IS_PROHIBITED ("Replicated DDL queries
+//     are disabled"), with or without <zookeeper> and <distributed_ddl>; it
+//     starts no Keeper, and there is no system.zookeeper (60). Distributed
+//     tables and cluster() work, and so does Database, which asks every node.
+//   - Its configuration is read at start only: SYSTEM RELOAD CONFIG fails.
 package clickhousetest
 
 import (
@@ -35,14 +49,17 @@ type Options struct {
 	Nodes     int    // how many; 0 is 1. Each is a shard of the cluster "midwatch"
 	Dir       string // data, configuration and logs; "" is a temporary folder that Close removes
 	Users     []User // beside "default", who has no password and all rights
-	Config    string // XML for inside <clickhouse>, on every node; it replaces what it names
-	MaxMemory int64  // of one node, bytes; 0 is 2 GiB
+	TLS       bool   // the native protocol also over TLS, at SecureAddr
+	FullDisk  bool   // no room for data: inserts fail with 243, NOT_ENOUGH_SPACE (see also Fill)
+	Config    string // more XML for inside <clickhouse>, on every node; it wins over what is there
+	MaxMemory int64  // of one node, bytes; 0 is 2 GiB. Queries beyond it fail with 241
 }
 
 // A Cluster is a set of nodes that know each other.
 type Cluster struct {
-	Name  string // in remote_servers, and so for Distributed and clusterAllReplicas
-	Nodes []*Node
+	Name   string // in remote_servers, and so for Distributed and clusterAllReplicas
+	Nodes  []*Node
+	CACert string // path of the PEM file with the authority that signed the nodes' certificate; "" without TLS
 
 	dir       string
 	temporary bool
@@ -52,7 +69,9 @@ const startTimeout = 60 * time.Second
 
 // Launch starts a cluster and waits until every node answers on both
 // protocols. The nodes end when this process ends, however it does.
-func Launch(ctx context.Context, o Options) (*Cluster, error) {
+func Launch(ctx context.Context, o Options) (*Cluster, error) { return launch(ctx, o, freePorts) }
+
+func launch(ctx context.Context, o Options, ports func(n int) ([]int, error)) (*Cluster, error) {
 	if reason, ok := Available(); !ok {
 		return nil, errors.New(reason)
 	}
@@ -71,7 +90,7 @@ func Launch(ctx context.Context, o Options) (*Cluster, error) {
 	// them are chosen again.
 	var err error
 	for range 5 {
-		if err = c.start(ctx, o); !errors.Is(err, errPortTaken) {
+		if err = c.start(ctx, o, ports); !errors.Is(err, errPortTaken) {
 			break
 		}
 	}
@@ -81,7 +100,7 @@ func Launch(ctx context.Context, o Options) (*Cluster, error) {
 	return c, nil
 }
 
-func (c *Cluster) start(ctx context.Context, o Options) error {
+func (c *Cluster) start(ctx context.Context, o Options, choose func(n int) ([]int, error)) error {
 	dir, err := filepath.Abs(c.dir)
 	if err != nil {
 		return err
@@ -101,7 +120,13 @@ func (c *Cluster) start(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	ports, err := freePorts(2 * o.Nodes)
+	if o.TLS {
+		if err := certificates(dir); err != nil {
+			return err
+		}
+		c.CACert = filepath.Join(dir, "ca.pem")
+	}
+	ports, err := choose(3 * o.Nodes)
 	if err != nil {
 		return err
 	}
@@ -109,7 +134,7 @@ func (c *Cluster) start(ctx context.Context, o Options) error {
 	for i := range o.Nodes {
 		c.Nodes = append(c.Nodes, &Node{
 			cluster: c, name: "node" + strconv.Itoa(i+1), dir: filepath.Join(dir, "node"+strconv.Itoa(i+1)),
-			native: ports[2*i], http: ports[2*i+1],
+			native: ports[3*i], http: ports[3*i+1], secure: ports[3*i+2],
 			program: bin, library: lib.path(cache),
 		})
 	}

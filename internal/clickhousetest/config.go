@@ -25,7 +25,7 @@ type User struct {
 	Settings map[string]string
 }
 
-// configure writes the node's two files.
+// configure writes the node's configuration.
 func (n *Node) configure(o Options) error {
 	if err := os.MkdirAll(n.dir, 0o755); err != nil {
 		return err
@@ -33,7 +33,14 @@ func (n *Node) configure(o Options) error {
 	if err := os.WriteFile(n.path("users.xml"), []byte(usersXML(o.Users)), 0o644); err != nil {
 		return err
 	}
-	return os.WriteFile(n.path("config.xml"), []byte(n.configXML(o)), 0o644)
+	if err := os.WriteFile(n.path("config.xml"), []byte(n.configXML(o)), 0o644); err != nil {
+		return err
+	}
+	// The engine merges config.d over config.xml, element by element.
+	if err := os.MkdirAll(n.path("config.d"), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(n.path("config.d/more.xml"), []byte("<clickhouse>"+o.Config+"</clickhouse>\n"), 0o644)
 }
 
 func (n *Node) configXML(o Options) string {
@@ -68,23 +75,29 @@ func (n *Node) configXML(o Options) string {
 	p(`<number_of_free_entries_in_pool_to_execute_optimize_entire_partition>1</number_of_free_entries_in_pool_to_execute_optimize_entire_partition>`)
 	p(`</merge_tree>`)
 
-	p(`<remote_servers><%s>`, n.cluster.Name)
+	// With a secret a shard runs its part of a query as the user who asked.
+	p(`<remote_servers><%s><secret>midwatch</secret>`, n.cluster.Name)
 	for _, peer := range n.cluster.Nodes {
 		p(`<shard><internal_replication>true</internal_replication><replica><host>127.0.0.1</host><port>%d</port></replica></shard>`, peer.native)
 	}
 	p(`</%s></remote_servers>`, n.cluster.Name)
-	if o.Config != "" {
-		p(`%s`, o.Config)
+	if o.FullDisk {
+		p(`<storage_configuration><disks><default><keep_free_space_bytes>%s</keep_free_space_bytes></default></disks></storage_configuration>`, neverFree)
 	}
 	p(`</clickhouse>`)
 	return b.String()
 }
 
+// neverFree is more than any disk has, bytes.
+const neverFree = "1152921504606846976"
+
+// usersXML is the accounts and their profiles. The default profile undoes what
+// the engine sets otherwise than a server does because it is embedded.
 func usersXML(users []User) string {
 	var profiles, accounts strings.Builder
 	for _, u := range users {
 		name := escape(u.Name)
-		fmt.Fprintf(&profiles, "<%s>", name)
+		fmt.Fprintf(&profiles, "<%s><profile>default</profile>", name)
 		for _, k := range slices.Sorted(maps.Keys(u.Settings)) {
 			fmt.Fprintf(&profiles, "<%s>%s</%s>", k, escape(u.Settings[k]), k)
 		}
@@ -101,7 +114,9 @@ func usersXML(users []User) string {
 		fmt.Fprintf(&accounts, "</grants></%s>\n", name)
 	}
 	return `<clickhouse>
-<profiles><default></default>
+<profiles><default>
+<allow_introspection_functions>0</allow_introspection_functions><implicit_select>0</implicit_select><storage_file_read_method>pread</storage_file_read_method>
+</default>
 ` + profiles.String() + `</profiles>
 <users>
 <default><password></password><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota><access_management>1</access_management><named_collection_control>1</named_collection_control></default>

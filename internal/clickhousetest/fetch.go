@@ -107,7 +107,13 @@ func Fetch(ctx context.Context, out io.Writer) error {
 			return err
 		}
 	}
-	_, err = program(ctx, cache, "")
+	// Into the cache, or where that is read-only only to see that it builds.
+	spare, err := os.MkdirTemp("", "midwatch-build-")
+	if err != nil {
+		return fmt.Errorf("build the server program: %w", err)
+	}
+	defer func() { _ = os.RemoveAll(spare) }()
+	_, err = program(ctx, cache, spare)
 	return err
 }
 
@@ -212,7 +218,7 @@ func (l library) unpack(archive, to string) error {
 
 // program returns the path of the server program. Its name in the cache holds
 // the hash of its source, so that a changed one is built anew. Where the cache
-// cannot be written it is built into the folder spare, if there is one.
+// cannot be written it is built into the folder spare.
 func program(ctx context.Context, cache, spare string) (string, error) {
 	key, source, err := programKey()
 	if err != nil {
@@ -223,7 +229,7 @@ func program(ctx context.Context, cache, spare string) (string, error) {
 		return path, nil
 	}
 	temp, err := os.MkdirTemp(dir, "build-")
-	if err != nil && spare != "" {
+	if err != nil {
 		dir = spare
 		temp, err = os.MkdirTemp(dir, "build-")
 	}

@@ -1,16 +1,15 @@
 package clickhousetest
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,6 +21,9 @@ import (
 
 var errPortTaken = errors.New("the port was taken in the meantime")
 
+// pingTimeout is how long one attempt to reach a node may take.
+const pingTimeout = 2 * time.Second
+
 // stopTimeout is somewhat more than the server program gives its engine.
 const stopTimeout = 20 * time.Second
 
@@ -31,13 +33,14 @@ type Node struct {
 	cluster          *Cluster
 	name, dir        string
 	native, http     int
+	secure           int // with TLS; used when the cluster has a certificate
 	program, library string
 
 	mu    sync.Mutex
 	cmd   *exec.Cmd
 	alive *os.File      // the pipe that keeps the server up
 	ended chan struct{} // closed when the process has ended
-	said  *bytes.Buffer // what it wrote to standard error; read after ended
+	said  *transcript   // what it wrote to standard error
 }
 
 // Addr is where the native protocol is spoken, as 127.0.0.1:port.
@@ -46,9 +49,21 @@ func (n *Node) Addr() string { return "127.0.0.1:" + strconv.Itoa(n.native) }
 // HTTPAddr is where the HTTP protocol is spoken, as 127.0.0.1:port.
 func (n *Node) HTTPAddr() string { return "127.0.0.1:" + strconv.Itoa(n.http) }
 
+// SecureAddr is where the native protocol is spoken over TLS, as
+// 127.0.0.1:port; "" without Options.TLS.
+func (n *Node) SecureAddr() string {
+	if n.cluster.CACert == "" {
+		return ""
+	}
+	return "127.0.0.1:" + strconv.Itoa(n.secure)
+}
+
 // DSN names the database for clickhouse-go, as the default user.
-func (n *Node) DSN(database string) string {
-	return (&url.URL{Scheme: "clickhouse", User: url.User("default"), Host: n.Addr(), Path: "/" + database}).String()
+func (n *Node) DSN(database string) string { return n.UserDSN("default", "", database) }
+
+// UserDSN names the database for clickhouse-go, as another user.
+func (n *Node) UserDSN(user, password, database string) string {
+	return (&url.URL{Scheme: "clickhouse", User: url.UserPassword(user, password), Host: n.Addr(), Path: "/" + database}).String()
 }
 
 // Log is the path of the server's own log.
@@ -78,13 +93,18 @@ func (n *Node) start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", n.name, err)
 	}
-	cmd := exec.Command(n.program, n.library, "--config-file", n.path("config.xml"), "--path", n.path("data")+"/",
-		"--log-level", "information", "--query", "SYSTEM START LISTEN HTTP; SYSTEM START LISTEN TCP;"+
-			"SELECT count() FROM file('-', 'LineAsString', 'line String') SETTINGS max_execution_time=0, log_queries=0 FORMAT Null")
-	said := new(bytes.Buffer)
+	var args []string
+	if n.SecureAddr() != "" {
+		certs := filepath.Dir(n.cluster.CACert)
+		args = []string{"-secure", n.SecureAddr(), "-to", n.Addr(), "-cert", filepath.Join(certs, "cert.pem"), "-key", filepath.Join(certs, "key.pem")}
+	}
+	args = append(args, n.library, "--config-file", n.path("config.xml"), "--path", n.path("data")+"/", "--log-level", "information",
+		"--query", "SYSTEM START LISTEN HTTP; SYSTEM START LISTEN TCP",
+		"--interactive", "--disable_suggestion", "--progress", "off", "--progress-table", "off", "--history_file", n.path("history"))
+	cmd := exec.Command(n.program, args...)
+	said := new(transcript)
 	cmd.Dir = n.dir
 	cmd.Stdin, cmd.Stderr = r, said
-	cmd.ExtraFiles = []*os.File{r}
 	if err := cmd.Start(); err != nil {
 		return errors.Join(fmt.Errorf("%s: %w", n.name, err), r.Close(), w.Close())
 	}
@@ -97,11 +117,11 @@ func (n *Node) start(ctx context.Context) error {
 		_ = cmd.Wait() // how it ended is in ProcessState
 		close(ended)
 	}()
-	return n.ready(ctx, ended)
+	return n.ready(ctx, said, ended)
 }
 
 // ready waits until the node answers on both protocols.
-func (n *Node) ready(ctx context.Context, ended <-chan struct{}) error {
+func (n *Node) ready(ctx context.Context, said *transcript, ended <-chan struct{}) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	var last error
@@ -109,13 +129,16 @@ func (n *Node) ready(ctx context.Context, ended <-chan struct{}) error {
 		if last = n.ping(ctx); last == nil {
 			return nil
 		}
+		// The engine goes on without a port that it did not get.
+		if said.has("already in use") {
+			return fmt.Errorf("%s: %w", n.name, errPortTaken)
+		}
 		select {
 		case <-ended:
-			why := strings.TrimSpace(n.said.String())
-			if strings.Contains(why, "Address already in use") || strings.Contains(why, "NETWORK_ERROR") {
-				return fmt.Errorf("%s: %w: %s", n.name, errPortTaken, why)
+			if said.has("already in use") {
+				return fmt.Errorf("%s: %w", n.name, errPortTaken)
 			}
-			return fmt.Errorf("%s ended at once: %s: %s", n.name, why, n.tail())
+			return fmt.Errorf("%s ended at once: %s: %s", n.name, said, n.tail())
 		case <-ctx.Done():
 			return fmt.Errorf("%s does not answer: %w: %w", n.name, ctx.Err(), last)
 		case <-tick.C:
@@ -126,6 +149,8 @@ func (n *Node) ready(ctx context.Context, ended <-chan struct{}) error {
 // ping asks the node for its name over HTTP and greets it over the native
 // protocol.
 func (n *Node) ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
 	name, err := n.Query(ctx, "SELECT displayName()")
 	if err != nil {
 		return err
@@ -133,7 +158,7 @@ func (n *Node) ping(ctx context.Context) error {
 	if name != n.identity() {
 		return fmt.Errorf("another server answers on port %d", n.http)
 	}
-	conn, err := clickhouse.Open(&clickhouse.Options{Addr: []string{n.Addr()}, DialTimeout: 5 * time.Second})
+	conn, err := clickhouse.Open(&clickhouse.Options{Addr: []string{n.Addr()}, DialTimeout: pingTimeout})
 	if err != nil {
 		return err
 	}
@@ -157,8 +182,7 @@ func (n *Node) Query(ctx context.Context, statement string) (string, error) {
 	}
 	// A connection of its own: one that is kept would not survive a restart.
 	req.Close = true
-	client := http.Client{Transport: &http.Transport{DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext}}
-	resp, err := client.Do(req)
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return "", fmt.Errorf("ask %s: %w", n.name, err)
 	}
@@ -193,7 +217,7 @@ func (n *Node) Stop() error {
 		return fmt.Errorf("%s did not stop within %s and was killed; its log: %s", n.name, stopTimeout, n.tail())
 	}
 	if !cmd.ProcessState.Success() {
-		return fmt.Errorf("%s ended with %s: %s", n.name, cmd.ProcessState, strings.TrimSpace(n.said.String()))
+		return fmt.Errorf("%s ended with %s: %s", n.name, cmd.ProcessState, n.said)
 	}
 	return nil
 }
@@ -231,6 +255,32 @@ func (n *Node) Restart(ctx context.Context) error {
 	return nil
 }
 
+// Fill makes the tables of the database behave as if this node's disk had
+// become full, without a restart: inserts fail with 243, NOT_ENOUGH_SPACE. It
+// does so by a setting of every MergeTree table that is there now, which SHOW
+// CREATE TABLE shows. Free takes it back.
+func (n *Node) Fill(ctx context.Context, database string) error {
+	return n.alter(ctx, database, "MODIFY SETTING min_free_disk_bytes_to_perform_insert="+neverFree)
+}
+
+// Free ends what Fill began.
+func (n *Node) Free(ctx context.Context, database string) error {
+	return n.alter(ctx, database, "RESET SETTING min_free_disk_bytes_to_perform_insert")
+}
+
+func (n *Node) alter(ctx context.Context, database, change string) error {
+	tables, err := n.Query(ctx, "SELECT name FROM system.tables WHERE database='"+database+"' AND engine LIKE '%MergeTree'")
+	if err != nil {
+		return err
+	}
+	for table := range strings.FieldsSeq(tables) {
+		if _, err := n.Query(ctx, "ALTER TABLE "+database+"."+table+" "+change); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Database makes a database for one test on every node of the cluster, and
 // drops it when the test ends. It returns its name.
 func (n *Node) Database(t testing.TB) string { return n.cluster.Database(t) }
@@ -242,4 +292,27 @@ func (n *Node) tail() string {
 		return "no log: " + err.Error()
 	}
 	return string(b[max(0, len(b)-2000):])
+}
+
+// A transcript keeps what a process writes while others read it.
+type transcript struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+func (t *transcript) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.text = append(t.text, p...)
+	return len(p), nil
+}
+
+func (t *transcript) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return strings.TrimSpace(string(t.text))
+}
+
+func (t *transcript) has(text string) bool {
+	return strings.Contains(strings.ToLower(t.String()), text)
 }
