@@ -39,17 +39,24 @@ type Options struct {
 	Threads int
 	// NoRaw leaves the records' bytes out and keeps only file and position.
 	NoRaw bool
-	// ReadOnly opens an existing database for questions only.
+	// ReadOnly opens an existing database for questions only. Any number of
+	// processes may, as long as none writes.
 	ReadOnly bool
+	// Old lets ReadOnly open a database of an older schema, for questions that
+	// keep to what it had: where an event stands, and its bytes.
+	Old bool
+	// Migrate brings a database of an older schema to this one.
+	Migrate bool
+	// Accounts are the accounts of files that were kept elsewhere before the
+	// store had them (a case's sources.json). A store that is opened with
+	// Migrate takes over those that it lacks.
+	Accounts []store.File
 }
 
 // rowGroup is the number of rows in a row group. DuckDB's default of 122,880
 // holds an uncompressed row group of raw records in memory for each writer;
 // a quarter of it costs 4 % in size and saves more than half of the memory.
 const rowGroup = 30720
-
-// schemaVersion is kept in the database's table meta.
-const schemaVersion = "2"
 
 // Store is an open database.
 type Store struct {
@@ -59,6 +66,7 @@ type Store struct {
 
 	scratch string // folder of the instance's own, empty database
 
+	from string // schema that the database had when it was opened
 	db   *sql.DB
 	low  mapping.Database // the same instance, for appenders
 	load chan struct{}    // holds a token while no load is open
@@ -67,7 +75,43 @@ type Store struct {
 	seen *idset.Set // ids that are in the store; built by the first load
 }
 
-// Open opens the database at path and creates it when it is not there.
+// LockedError says that another process has the database open, which DuckDB
+// allows to one writer or to any number of readers.
+type LockedError struct {
+	Path    string
+	PID     string // of the other process; empty when it is not known
+	Reading bool   // it only reads
+	err     error
+}
+
+func (e *LockedError) Error() string {
+	what, who := "writing to", "another process"
+	if e.Reading {
+		what = "reading"
+	}
+	if e.PID != "" {
+		who = "process " + e.PID
+	}
+	return fmt.Sprintf("%s is %s %s; try again when it has finished", who, what, e.Path)
+}
+
+func (e *LockedError) Unwrap() error { return e.err }
+
+// locked makes a LockedError of DuckDB's words, or gives the error back.
+func locked(path string, err error) error {
+	if err == nil || !strings.Contains(err.Error(), "Could not set lock on file") {
+		return err
+	}
+	_, after, _ := strings.Cut(err.Error(), "(PID ")
+	pid, _, found := strings.Cut(after, ")")
+	if !found {
+		pid = ""
+	}
+	return &LockedError{Path: path, PID: pid, Reading: strings.Contains(err.Error(), "read-only mode"), err: err}
+}
+
+// Open opens the database at path and creates it when it is not there. When
+// another process has it open, the error is a [LockedError].
 func Open(path string, opts Options) (*Store, error) {
 	if opts.MemoryLimit == "" {
 		opts.MemoryLimit = "640MB"
@@ -77,6 +121,9 @@ func Open(path string, opts Options) (*Store, error) {
 	}
 	if opts.TempDir == "" {
 		opts.TempDir = path + ".tmp"
+		if opts.ReadOnly { // there may be several readers
+			opts.TempDir += fmt.Sprint("-", os.Getpid())
+		}
 	}
 	_, statErr := os.Stat(path)
 	fresh := errors.Is(statErr, os.ErrNotExist)
@@ -111,44 +158,67 @@ func Open(path string, opts Options) (*Store, error) {
 	}
 	s.db = sql.OpenDB(connector)
 	s.db.SetMaxOpenConns(4)
-	if err := s.init(fresh); err != nil {
-		err = errors.Join(fmt.Errorf("open event store %s: %w", path, err), s.db.Close())
+	if err := s.init(context.Background(), fresh); err != nil {
+		_ = s.db.Close() // nothing was written through it
 		_ = os.RemoveAll(scratch)
-		return nil, err
+		var l *LockedError
+		if errors.As(err, &l) {
+			return nil, l
+		}
+		return nil, fmt.Errorf("open event store %s: %w", path, err)
 	}
 	return s, nil
 }
 
-func (s *Store) init(fresh bool) error {
-	ctx := context.Background()
+func (s *Store) init(ctx context.Context, fresh bool) error {
 	conn, err := s.db.Conn(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	mode := fmt.Sprintf("STORAGE_VERSION 'latest', ROW_GROUP_SIZE %d", rowGroup)
+	if _, err := conn.ExecContext(ctx, "SET temp_directory = "+quote(s.opts.TempDir)); err != nil {
+		return err
+	}
+	if fresh {
+		if err := s.create(ctx, conn); err != nil {
+			return err
+		}
+	}
+	mode := storage()
 	if s.opts.ReadOnly {
 		mode = "READ_ONLY"
 	}
-	for _, q := range []string{
-		"SET temp_directory = " + quote(s.opts.TempDir),
-		"ATTACH " + quote(s.path) + " AS midwatch (" + mode + ")",
-		"USE midwatch",
-	} {
+	if _, err := conn.ExecContext(ctx, "ATTACH "+quote(s.path)+" AS midwatch ("+mode+")"); err != nil {
+		return locked(s.path, err)
+	}
+	if _, err := conn.ExecContext(ctx, "USE midwatch"); err != nil {
+		return err
+	}
+	if err := s.schema(ctx, conn); err != nil {
+		return err
+	}
+	return s.openLow()
+}
+
+func storage() string { return fmt.Sprintf("STORAGE_VERSION 'latest', ROW_GROUP_SIZE %d", rowGroup) }
+
+// create makes the database under another name and then gives it its own, so
+// that a process that dies leaves no half of one, and of two processes that
+// make the same the second finds that of the first.
+func (s *Store) create(ctx context.Context, conn *sql.Conn) error {
+	draft := filepath.Join(filepath.Dir(s.path), fmt.Sprintf(".%s.new-%d", filepath.Base(s.path), os.Getpid()))
+	_ = os.Remove(draft) // of a process of the same number that died
+	defer os.Remove(draft)
+	steps := append([]string{"ATTACH " + quote(draft) + " AS draft (" + storage() + ")", "USE draft"}, ddl()...)
+	for _, q := range append(steps, "USE main_db", "DETACH draft") {
 		if _, err := conn.ExecContext(ctx, q); err != nil {
 			return err
 		}
 	}
-	if fresh {
-		for _, q := range ddl() {
-			if _, err := conn.ExecContext(ctx, q); err != nil {
-				return err
-			}
-		}
-	} else if err := checkSchema(ctx, conn); err != nil {
-		return err
+	if err := os.Link(draft, s.path); err == nil || errors.Is(err, os.ErrExist) {
+		return nil
 	}
-	return s.openLow()
+	return os.Rename(draft, s.path) // a file system without links
 }
 
 // openLow opens the same instance for the C appender.
@@ -173,61 +243,8 @@ func (s *Store) openLow() error {
 	return nil
 }
 
-// ddl makes the tables from the columns' one definition.
-func ddl() []string {
-	table := func(name string, cols []event.Column) string {
-		var b strings.Builder
-		b.WriteString("CREATE TABLE " + name + " (")
-		for i, c := range cols {
-			if i > 0 {
-				b.WriteString(", ")
-			}
-			b.WriteString(c.Name + " " + sqlType(c.Type))
-		}
-		return b.String() + ")"
-	}
-	return []string{
-		table("events", event.Columns()),
-		table("items", event.ItemColumns()),
-		table("rejects", event.RejectColumns()),
-		table("files", event.FileColumns()),
-		"CREATE TABLE meta (key VARCHAR, value VARCHAR)",
-		"INSERT INTO meta VALUES ('schema', " + quote(schemaVersion) + ")",
-	}
-}
-
-func sqlType(t event.Type) string {
-	switch t {
-	case event.TypeInt:
-		return "INTEGER"
-	case event.TypeBigInt:
-		return "BIGINT"
-	case event.TypeBool:
-		return "BOOLEAN"
-	case event.TypeTimestamp:
-		return "TIMESTAMP"
-	case event.TypeUUID:
-		return "UUID"
-	case event.TypeBytes:
-		return "BLOB"
-	case event.TypeRaw:
-		return "VARCHAR USING COMPRESSION zstd"
-	}
-	return "VARCHAR"
-}
-
+// quote makes a literal of s.
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
-
-func checkSchema(ctx context.Context, conn *sql.Conn) error {
-	var v string
-	if err := conn.QueryRowContext(ctx, "SELECT value FROM meta WHERE key = 'schema'").Scan(&v); err != nil {
-		return fmt.Errorf("%w: %w", store.ErrSchema, err)
-	}
-	if v != schemaVersion {
-		return fmt.Errorf("%w: its schema is version %s, this is version %s", store.ErrSchema, v, schemaVersion)
-	}
-	return nil
-}
 
 // Query implements [store.Querier].
 func (s *Store) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
@@ -262,5 +279,3 @@ func (s *Store) Close() error {
 	_ = os.RemoveAll(s.scratch)
 	return err
 }
-
-var _ store.Store = (*Store)(nil)

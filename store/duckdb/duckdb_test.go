@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,6 +30,25 @@ func TestConformance(t *testing.T) {
 			t.Fatal(err)
 		}
 		return s
+	})
+}
+
+func TestKeeper(t *testing.T) {
+	dirs := map[string]string{}
+	storetest.RunKeeper(t, func(t *testing.T, name string) store.Keeper {
+		key := t.Name() + name
+		if dirs[key] == "" {
+			dirs[key] = t.TempDir()
+		}
+		s, err := Open(filepath.Join(dirs[key], "events.duckdb"), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}, func(t *testing.T, s store.Keeper, sql string) {
+		if _, err := s.(*Store).db.Exec(sql); err != nil {
+			t.Fatal(err)
+		}
 	})
 }
 
@@ -103,7 +123,7 @@ func TestKill(t *testing.T) {
 	}
 	dir := t.TempDir()
 	path := filepath.Join(dir, "events.duckdb")
-	acknowledged := 0
+	acknowledged := int64(0)
 	for round := range 6 {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestKill$")
 		cmd.Env = append(os.Environ(), "MIDWATCH_TEST_KILL="+path)
@@ -117,7 +137,7 @@ func TestKill(t *testing.T) {
 		timer := time.AfterFunc(time.Duration(400+round*170)*time.Millisecond, func() { _ = cmd.Process.Kill() })
 		sc := bufio.NewScanner(out)
 		for sc.Scan() {
-			var n int
+			var n int64
 			if _, err := fmt.Sscanf(sc.Text(), "committed %d", &n); err == nil {
 				acknowledged = n
 			}
@@ -128,18 +148,19 @@ func TestKill(t *testing.T) {
 		if err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}
-		var n, ids int
-		rows, err := s.Query(t.Context(), "SELECT count(*), count(DISTINCT id) FROM events")
+		found, err := s.Recover(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		rows.Next()
-		if err := rows.Scan(&n, &ids); err != nil {
-			t.Fatal(err)
+		if found {
+			t.Logf("round %d: died in the middle of a commit", round)
 		}
-		rows.Close()
+		n, ids := number(t, s, "SELECT count(*) FROM events"), number(t, s, "SELECT count(DISTINCT id) FROM events")
 		if n < acknowledged || n != ids || n%1000 != 0 {
 			t.Errorf("round %d: %d events, %d ids; %d were acknowledged, in loads of 1000", round, n, ids, acknowledged)
+		}
+		if ps, err := s.Check(t.Context()); err != nil || len(ps) > 0 {
+			t.Errorf("round %d: %v %v", round, ps, err)
 		}
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
@@ -162,15 +183,153 @@ func killChild(path string) {
 	for n := 0; n < 1_000_000; n += 1000 {
 		l, err := s.Begin(context.Background())
 		fatal(err)
-		b := &event.Batch{}
-		for i := n; i < n+1000; i++ {
-			b.Events = append(b.Events, storetest.Event(i))
+		events := int64(1000)
+		var wg sync.WaitGroup
+		for part := range 4 { // each on a connection and in a transaction of its own
+			b := &event.Batch{}
+			for i := n + part*250; i < n+part*250+250; i++ {
+				e := storetest.Event(i)
+				e.File = l.FirstFile()
+				b.Items = append(b.Items, event.Item{Event: int32(len(b.Events)), Kind: event.ItemMessage, MessageID: "m"})
+				b.Events = append(b.Events, e)
+			}
+			dups, err := l.Claim(b)
+			fatal(err)
+			events -= int64(dups)
+			wg.Go(func() { fatal(l.Append(context.Background(), b)) })
 		}
-		_, err = l.Claim(b)
-		fatal(err)
-		fatal(l.Append(context.Background(), b))
+		wg.Wait()
+		fatal(l.Files(context.Background(), []store.File{{Ordinal: l.FirstFile(), Events: events}}))
 		fatal(l.Commit(context.Background()))
 		fmt.Printf("committed %d\n", n+1000)
+	}
+}
+
+// A commit that dies between two of its transactions leaves nothing that
+// counts: the next load removes it first.
+func TestUnfinishedCommit(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "events.duckdb")
+	s, err := Open(path, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for part := range 3 {
+		l, err := s.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := &event.Batch{Items: []event.Item{{Kind: event.ItemMessage, MessageID: "m"}}, Rejects: []event.Reject{{File: l.FirstFile(), Reason: "why"}}}
+		for i := range 10 {
+			e := storetest.Event(part*10 + i)
+			e.File = l.FirstFile()
+			b.Events = append(b.Events, e)
+		}
+		if _, err := l.Claim(b); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Append(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Files(t.Context(), []store.File{{Ordinal: l.FirstFile(), Events: 10, Manifest: `{"rejected":[{"count":1}]}`}}); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Commit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// As if the last had died before its files were written.
+	for _, q := range []string{"DELETE FROM files WHERE file = 2", "INSERT INTO meta VALUES ('unfinished load', '2')"} {
+		if _, err := s.db.Exec(q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if found, err := s.Unfinished(t.Context()); err != nil || !found {
+		t.Errorf("unfinished: %v %v", found, err)
+	}
+	if ps, err := s.Check(t.Context()); err != nil || len(ps) == 0 || !strings.Contains(ps[0].What, "died while it was committed") {
+		t.Errorf("check: %v %v", ps, err)
+	}
+	l, err := s.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &event.Batch{Events: []event.Event{storetest.Event(5), storetest.Event(25)}}
+	if n, err := l.Claim(b); err != nil || n != 1 || l.FirstFile() != 2 {
+		t.Errorf("%d duplicates, %v, first file %d; want the one of a whole load, and file 2", n, err, l.FirstFile())
+	}
+	if err := l.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if e, i, r := number(t, s, "SELECT count(*) FROM events"), number(t, s, "SELECT count(*) FROM items"), number(t, s, "SELECT count(*) FROM rejects"); e != 20 || i != 2 || r != 2 {
+		t.Errorf("%d events, %d items, %d rejects are left; want 20, 2, 2", e, i, r)
+	}
+	if ps, err := s.Check(t.Context()); err != nil || len(ps) > 0 {
+		t.Errorf("check: %v %v", ps, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Two processes: a writer keeps everybody else out, and says so.
+func TestLocked(t *testing.T) {
+	if path := os.Getenv("MIDWATCH_TEST_LOCK"); path != "" {
+		s, err := Open(path, Options{ReadOnly: os.Getenv("MIDWATCH_TEST_READ") != ""})
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Println("open")
+		_, _ = os.Stdin.Read(make([]byte, 1))
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	path := filepath.Join(t.TempDir(), "events.duckdb")
+	s, err := Open(path, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, reading := range []bool{false, true} {
+		cmd := exec.Command(os.Args[0], "-test.run=^TestLocked$")
+		cmd.Env = append(os.Environ(), "MIDWATCH_TEST_LOCK="+path)
+		want := fmt.Sprintf("process %%d is writing to %s; try again when it has finished", path)
+		if reading {
+			cmd.Env = append(cmd.Env, "MIDWATCH_TEST_READ=1")
+			want = strings.Replace(want, "writing to", "reading", 1)
+		}
+		in, err := cmd.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if line, err := bufio.NewReader(out).ReadString('\n'); line != "open\n" {
+			t.Fatalf("%q %v", line, err)
+		}
+		var l *LockedError
+		if _, err := Open(path, Options{}); !errors.As(err, &l) || err.Error() != fmt.Sprintf(want, cmd.Process.Pid) || l.Reading != reading {
+			t.Errorf("a writer beside it: %v", err)
+		}
+		s, err := Open(path, Options{ReadOnly: true})
+		if reading != (err == nil) || !reading && !errors.As(err, &l) {
+			t.Errorf("a reader beside it: %v", err)
+		}
+		if err == nil {
+			_ = s.Close()
+		}
+		_ = in.Close()
+		if err := cmd.Wait(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -2,8 +2,11 @@ package duckdb
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/duckdb/duckdb-go/v2/mapping"
@@ -22,6 +25,7 @@ type load struct {
 	idle    []*writer
 	writers []*writer
 	rejects map[rejectKey]int
+	files   []store.File // written last: they say that the load is whole
 	closed  bool
 	dirty   bool // claimed ids are in the set: a rollback must forget it
 }
@@ -46,7 +50,10 @@ func (s *Store) Begin(ctx context.Context) (store.Load, error) {
 		return nil, fmt.Errorf("duckdb: another load is open: %w", context.Cause(ctx))
 	}
 	l := &load{s: s, rejects: make(map[rejectKey]int)}
-	err := s.loadIDs(ctx)
+	_, err := s.Recover(ctx)
+	if err == nil {
+		err = s.loadIDs(ctx)
+	}
 	if err == nil {
 		err = s.db.QueryRowContext(ctx, "SELECT coalesce(max(file) + 1, 0) FROM files").Scan(&l.first)
 	}
@@ -162,7 +169,7 @@ func (l *load) writer() (*writer, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
-		return nil, errors.New("duckdb: the load has ended")
+		return nil, errEnded()
 	}
 	if n := len(l.idle); n > 0 {
 		w := l.idle[n-1]
@@ -178,39 +185,44 @@ func (l *load) writer() (*writer, error) {
 }
 
 // Files implements [store.Load].
-func (l *load) Files(ctx context.Context, files []store.File) error {
-	w, err := l.writer()
-	if err != nil {
-		return err
+func (l *load) Files(_ context.Context, files []store.File) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return errEnded()
 	}
-	defer func() { l.mu.Lock(); l.idle = append(l.idle, w); l.mu.Unlock() }()
-	for _, f := range files {
-		q := fmt.Sprintf("INSERT INTO midwatch.files VALUES (%d, %s, %s, %d, %s, %d, %d, %d, %s)", f.Ordinal, quote(f.Path), quote(f.SHA256), f.Bytes, quote(f.OuterSHA256),
-			f.Records, f.Events, f.Duplicates, quote(f.Manifest))
-		if err := w.exec(q); err != nil {
-			return fmt.Errorf("write files: %w", err)
-		}
-	}
-	return ctx.Err()
+	l.files = append(l.files, files...)
+	return nil
 }
 
+func errEnded() error { return errors.New("duckdb: the load has ended") }
+
 // Commit implements [store.Load]. Each writer's transaction is committed in
-// turn; a batch is in exactly one of them, with its items.
+// turn; a batch is in exactly one of them, with its items. A mark in table meta
+// stands from before the first to the last transaction, which writes the
+// files: where a process died between the two, the next one finds the mark and
+// takes the events away whose files have no account ([Store.Recover]).
 func (l *load) Commit(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
-		return errors.New("duckdb: the load has ended")
+		return errEnded()
 	}
 	for _, w := range l.writers {
 		if err := w.flush(); err != nil {
 			return fmt.Errorf("write events: %w", err)
 		}
 	}
+	if _, err := l.s.db.ExecContext(ctx, "INSERT INTO meta VALUES ('"+unfinished+"', ?)", fmt.Sprint(l.first)); err != nil {
+		return fmt.Errorf("begin to commit: %w", err)
+	}
 	for i, w := range l.writers {
 		if err := w.exec("COMMIT"); err != nil {
 			return fmt.Errorf("commit events (transaction %d of %d): %w", i+1, len(l.writers), err)
 		}
+	}
+	if err := l.s.finish(ctx, l.files); err != nil {
+		return fmt.Errorf("commit files: %w", err)
 	}
 	if err := l.end(); err != nil {
 		return err
@@ -221,6 +233,82 @@ func (l *load) Commit(ctx context.Context) error {
 	return nil
 }
 
+// unfinished is the key in table meta of a load that is being committed; the
+// value is the ordinal of its first file.
+const unfinished = "unfinished load"
+
+// finish writes the files of a load and takes its mark away.
+func (s *Store) finish(ctx context.Context, files []store.File) error {
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() //nolint:errcheck // after Commit it does nothing
+	const row = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
+	for part := range slices.Chunk(files, 500) {
+		var args []any
+		for _, f := range part {
+			args = append(args, f.Ordinal, valid(f.Path), f.SHA256, f.Bytes, f.OuterSHA256, f.Records, f.Events, f.Duplicates, valid(f.Manifest))
+		}
+		if _, err := tx.ExecContext(ctx, "INSERT INTO files VALUES "+row+strings.Repeat(", "+row, len(part)-1), args...); err != nil {
+			return err
+		}
+	}
+	if _, err := tx.ExecContext(ctx, "DELETE FROM meta WHERE key = '"+unfinished+"'"); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// valid makes text of s that DuckDB takes; NULL where there is none.
+func valid(s string) any {
+	if s == "" {
+		return nil
+	}
+	return strings.ToValidUTF8(s, "\uFFFD")
+}
+
+// Unfinished reports whether the store holds a part of a load that died while
+// it was committed. Questions would count it; [Store.Recover] takes it away.
+func (s *Store) Unfinished(ctx context.Context) (bool, error) {
+	n := 0
+	err := s.db.QueryRowContext(ctx, "SELECT count(*) FROM meta WHERE key = '"+unfinished+"'").Scan(&n)
+	return n > 0, err
+}
+
+// Recover removes what is left of a load that died while it was committed, and
+// says whether there was one. Its files have no account, so that reading them
+// again brings all of their records.
+func (s *Store) Recover(ctx context.Context) (found bool, err error) {
+	var first sql.NullString
+	if err := s.db.QueryRowContext(ctx, "SELECT min(CAST(value AS BIGINT))::VARCHAR FROM meta WHERE key = '"+unfinished+"'").Scan(&first); err != nil || !first.Valid {
+		return false, err
+	}
+	conn, err := s.db.Conn(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer conn.Close()
+	if err := transaction(ctx, conn, []string{
+		"DELETE FROM items WHERE event IN (SELECT id FROM events WHERE file >= " + first.String + ")",
+		"DELETE FROM events WHERE file >= " + first.String,
+		"DELETE FROM rejects WHERE file >= " + first.String,
+		"DELETE FROM meta WHERE key = '" + unfinished + "'",
+	}); err != nil {
+		return false, fmt.Errorf("remove what an unfinished load left: %w", err)
+	}
+	s.forget()
+	return true, nil
+}
+
+// forget drops the set of ids: events were removed.
+func (s *Store) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seen.Free()
+	s.seen = nil
+}
+
 // Rollback implements [store.Load].
 func (l *load) Rollback() error {
 	l.mu.Lock()
@@ -229,10 +317,7 @@ func (l *load) Rollback() error {
 		return nil
 	}
 	if l.dirty {
-		l.s.mu.Lock()
-		l.s.seen.Free()
-		l.s.seen = nil
-		l.s.mu.Unlock()
+		l.s.forget()
 	}
 	var err error
 	for _, w := range l.writers {
