@@ -57,9 +57,15 @@ func (d firstSeenMailboxApp) Detect(ctx context.Context, q store.Querier) ([]cas
 		return nil, err
 	}
 	var apps []appReads
-	err = store.Each(ctx, q, appReadsSQL()+`
-		SELECT tenant, app_id, coalesce(nullif(max(app_name), ''), (SELECT max(n.app_name) FROM events n WHERE n.app_id = reads.app_id), ''), min(time), max(time), count(*), count(DISTINCT mailbox), count(CASE WHEN actor_kind = 'app' THEN 1 END), sum(item_count)
-		FROM reads GROUP BY tenant, app_id ORDER BY tenant, app_id`, nil, func(scan scanner) error {
+	err = store.Each(ctx, q, appReadsSQL()+`, named AS (
+		SELECT app_id AS n_app, max(app_name) AS n_name FROM events WHERE app_id IN (SELECT app_id FROM reads) GROUP BY app_id
+	), totals AS (
+		SELECT tenant, app_id, nullif(max(app_name), '') AS app_name, min(time) AS begun, max(time) AS ended, count(*) AS records, count(DISTINCT mailbox) AS mailboxes,
+			count(CASE WHEN actor_kind = 'app' THEN 1 END) AS app_only, sum(item_count) AS items
+		FROM reads GROUP BY tenant, app_id
+	)
+		SELECT tenant, app_id, coalesce(t.app_name, n_name, ''), begun, ended, records, mailboxes, app_only, items
+		FROM totals t LEFT JOIN named ON n_app = t.app_id ORDER BY tenant, app_id`, nil, func(scan scanner) error {
 		var a appReads
 		if err := scan(&a.tenant, &a.id, &a.name, &a.first, &a.last, &a.records, &a.mailboxes, &a.appOnly, &a.items); err != nil {
 			return err

@@ -323,6 +323,8 @@ func (s *Store) settings() driver.Settings {
 	m := maps.Clone(driver.Settings(dialect.Settings()))
 	// Lists of what other questions found are written into questions.
 	m["max_query_size"], m["max_ast_elements"], m["max_expanded_ast_elements"] = 1<<28, 10_000_000, 50_000_000
+	// database/sql cannot scan what the driver makes of LowCardinality(Nullable).
+	m["low_cardinality_allow_in_native_format"] = 0
 	var filters []string
 	for _, t := range []string{"events", "items", "rejects", "files"} {
 		filters = append(filters, dialect.Quote(s.cfg.local(t))+": "+dialect.Quote(visible))
