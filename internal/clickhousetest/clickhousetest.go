@@ -3,7 +3,9 @@
 // test-deps` fetches, in a process per node, with its own native and HTTP
 // protocols on ports of the loopback interface.
 //
-// A node starts in less than a second. A package's tests share one cluster,
+// A node starts in a quarter of a second, in less than one where the library is
+// not in the page cache, and takes some 55 MB of its own, 220 MB with the pages
+// of the library, which all nodes share. A package's tests share one cluster,
 // which its TestMain stops, and each takes a database of its own:
 //
 //	var servers = &clickhousetest.Shared{Options: clickhousetest.Options{Nodes: 2}}
@@ -28,7 +30,8 @@
 //     are disabled"), with or without <zookeeper> and <distributed_ddl>; it
 //     starts no Keeper, and there is no system.zookeeper (60). Distributed
 //     tables and cluster() work, and so does Database, which asks every node.
-//   - Its configuration is read at start only: SYSTEM RELOAD CONFIG fails.
+//   - Its configuration is read at start only: SYSTEM RELOAD CONFIG fails. A
+//     disk can still become full while it runs: Fill.
 package clickhousetest
 
 import (

@@ -3,8 +3,10 @@ package clickhousetest
 import (
 	"context"
 	"database/sql"
+	"net"
 	"net/http"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -77,6 +79,36 @@ func TestInsertsThroughTheDriver(t *testing.T) {
 	}
 	if count != 1001 || sum != 1001*1002/2 {
 		t.Errorf("read %d rows, sum %d", count, sum)
+	}
+}
+
+// What one connection does wrong ends that connection, not the node.
+func TestBadConnectionsDoNotEndTheNode(t *testing.T) {
+	n := servers.Start(t).Nodes[0]
+	for _, addr := range []string{n.Addr(), n.HTTPAddr()} {
+		for _, bytes := range []string{"", "\x00", "GET / HTTP/1.1\r\n\r\n", "\x16\x03\x01\x02\x00\x01", strings.Repeat("\xff", 100_000)} {
+			conn, err := net.Dial("tcp", addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _ = conn.Write([]byte(bytes)) // the node may close it before all is sent
+			_ = conn.Close()
+		}
+	}
+	wrong, err := clickhouse.ParseDSN(n.UserDSN("default", "wrong", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := clickhouse.Open(wrong)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if err := conn.Ping(t.Context()); err == nil {
+		t.Error("a wrong password is let in")
+	}
+	if err := n.ping(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
 

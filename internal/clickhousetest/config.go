@@ -12,7 +12,8 @@ import (
 	"strings"
 )
 
-// A User is one more account of every node. The embedded engine keeps no
+// A User is one more account of every node. Its name is of letters, digits
+// and _. The embedded engine keeps no
 // accounts of its own (CREATE USER fails with 514,
 // ACCESS_STORAGE_FOR_INSERTION_NOT_FOUND), so all of them are named at start.
 type User struct {
@@ -27,6 +28,11 @@ type User struct {
 
 // configure writes the node's configuration.
 func (n *Node) configure(o Options) error {
+	for _, u := range o.Users {
+		if !elementName(u.Name) {
+			return fmt.Errorf("the user name %q cannot be written into the engine's XML: letters, digits and _ only", u.Name)
+		}
+	}
 	if err := os.MkdirAll(n.dir, 0o755); err != nil {
 		return err
 	}
@@ -124,6 +130,19 @@ func usersXML(users []User) string {
 <quotas><default></default></quotas>
 </clickhouse>
 `
+}
+
+// elementName is true of what can be the name of an XML element.
+func elementName(s string) bool {
+	for i, r := range s {
+		switch {
+		case r == '_', 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z':
+		case i > 0 && '0' <= r && r <= '9':
+		default:
+			return false
+		}
+	}
+	return s != ""
 }
 
 func escape(s string) string {

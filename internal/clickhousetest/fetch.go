@@ -26,9 +26,9 @@ type library struct {
 	size         int64  // of libchdb.so, bytes
 }
 
-// libraries holds one row per platform. Another platform's package is a row
-// more, and its row needs the hash of an archive that somebody has run the
-// tests with.
+// libraries holds one row per platform. Another platform is one row more, with
+// the hash of the archive that the tests were run with there; the server
+// program itself is ready for any Linux.
 func libraries() map[string]library {
 	return map[string]library{
 		"linux/amd64": {
@@ -131,6 +131,16 @@ func (l library) fetch(ctx context.Context, cache string, out io.Writer) error {
 	}
 	if l.present(cache) { // another process was first
 		return nil
+	}
+	// What an earlier attempt left that was killed: only one has the lock.
+	stale, err := filepath.Glob(filepath.Join(cache, "fetch-*"))
+	if err != nil {
+		return err
+	}
+	for _, dir := range stale {
+		if err := os.RemoveAll(dir); err != nil {
+			return fmt.Errorf("clean the cache: %w", err)
+		}
 	}
 	npm, err := exec.LookPath("npm")
 	if err != nil {

@@ -155,6 +155,13 @@ func TestConfigurationOfItsOwn(t *testing.T) {
 	}
 }
 
+func TestUserNamesAreChecked(t *testing.T) {
+	need(t)
+	if c, err := Launch(t.Context(), Options{Users: []User{{Name: "a b"}}}); err == nil {
+		t.Errorf("started %v", c)
+	}
+}
+
 func TestLaunchGivesUpWithTheContext(t *testing.T) {
 	need(t)
 	ctx, cancel := context.WithCancel(t.Context())
