@@ -155,7 +155,7 @@ func (l library) fetch(ctx context.Context, cache string, out io.Writer) error {
 	if _, err := fmt.Fprintf(out, "fetching %s@%s (180 MB) into %s\n", l.pkg, l.version, cache); err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, npm, "pack", "--silent", l.pkg+"@"+l.version)
+	cmd := exec.CommandContext(ctx, npm, "pack", "--loglevel=error", l.pkg+"@"+l.version)
 	cmd.Dir = temp
 	var said strings.Builder
 	cmd.Stdout, cmd.Stderr = &said, &said

@@ -50,7 +50,7 @@ func pretend(t *testing.T, name string) (l library, asked func() int) {
 	l = library{pkg: "@midwatch/pretended", version: "1.0.0", size: int64(len(content)), integrity: "sha512-" + base64.StdEncoding.EncodeToString(sum[:])}
 	return l, func() int {
 		lines, _ := os.ReadFile(count) // none: it was never asked
-		return strings.Count(string(lines), "pack --silent @midwatch/pretended@1.0.0\n")
+		return strings.Count(string(lines), "pack --loglevel=error @midwatch/pretended@1.0.0\n")
 	}
 }
 
