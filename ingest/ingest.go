@@ -36,12 +36,8 @@ type Options struct {
 	Enrich func(*event.Batch)
 	// Limits bound what a single input may cost.
 	Limits source.Limits
-	// Skip and Progress are passed on to [source.Reader].
-	Skip     func(path, sha256 string) bool
+	// Progress is passed on to [source.Reader].
 	Progress func(delta int64)
-	// FirstFile is the ordinal of the first file, so that a second run into
-	// the same store counts on.
-	FirstFile int32
 	// Tally is told how many records have been read; may be nil. It is called
 	// by several goroutines.
 	Tally func(records, accepted, duplicates, rejected int64)
@@ -50,7 +46,7 @@ type Options struct {
 // Result says what a run did.
 type Result struct {
 	Sources    []casefile.Source
-	Skipped    []string // paths left out because the case holds them already
+	Skipped    []string // paths left out because the store holds them already
 	Records    int64
 	Accepted   int64 // events that are new in the store
 	Duplicates int64
@@ -60,7 +56,8 @@ type Result struct {
 }
 
 // Run reads paths into st, in one load: when Run returns an error, the store
-// is as it was.
+// is as it was, but for tenants that could not be inferred. Files that the store holds whole are left out; what is in two
+// files is kept once.
 func Run(ctx context.Context, st store.Store, paths []string, opts Options) (*Result, error) {
 	if opts.Workers == 0 {
 		opts.Workers = runtime.GOMAXPROCS(0)
@@ -70,6 +67,10 @@ func Run(ctx context.Context, st store.Store, paths []string, opts Options) (*Re
 		return nil, err
 	}
 	defer load.Rollback() //nolint:errcheck // after Commit it does nothing
+	skip, err := held(ctx, st)
+	if err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 
@@ -89,8 +90,13 @@ func Run(ctx context.Context, st store.Store, paths []string, opts Options) (*Re
 			}
 		})
 	}
-	rd := &source.Reader{Limits: opts.Limits, Blocks: opts.Workers + 4, Skip: opts.Skip, Progress: opts.Progress, FirstFile: opts.FirstFile}
+	first := load.FirstFile()
+	rd := &source.Reader{Limits: opts.Limits, Blocks: opts.Workers + 4, Skip: skip, Progress: opts.Progress, FirstFile: first}
 	files, err := rd.Read(ctx, paths, func(b *source.Block) error {
+		if b.File.Ordinal-first >= store.MaxFiles { // said early, not after a terabyte
+			b.Release()
+			return errTooMany()
+		}
 		select {
 		case blocks <- b:
 			return nil
@@ -104,18 +110,26 @@ func Run(ctx context.Context, st store.Store, paths []string, opts Options) (*Re
 	if cause := context.Cause(ctx); cause != nil {
 		return nil, cause
 	}
+	if err == nil && len(files) > store.MaxFiles {
+		err = errTooMany()
+	}
 	if err != nil {
 		return nil, err
 	}
 	res := p.result(files)
 	res.Skipped = rd.Skipped()
-	if err := load.Files(ctx, storeFiles(files)); err != nil {
+	accounts, err := storeFiles(files, res.Sources)
+	if err != nil {
+		return nil, err
+	}
+	if err := load.Files(ctx, accounts); err != nil {
 		return nil, err
 	}
 	if err := load.Commit(ctx); err != nil {
 		return nil, err
 	}
-	if err := InferTenants(ctx, st); err != nil {
+	// What is in the store is finished, also when somebody is impatient.
+	if err := InferTenants(context.WithoutCancel(ctx), st); err != nil {
 		return nil, err
 	}
 	return res, nil
@@ -445,10 +459,6 @@ func (p *pipeline) result(files []*source.File) *Result {
 	return res
 }
 
-func storeFiles(files []*source.File) []store.File {
-	var out []store.File
-	for _, f := range files {
-		out = append(out, store.File{Ordinal: f.Ordinal, Path: f.Path, SHA256: f.SHA256, Bytes: f.Bytes, OuterSHA256: f.OuterSHA256})
-	}
-	return out
+func errTooMany() error {
+	return fmt.Errorf("more than %d files (members of archives are files too); read them in several runs, the store counts what they share once", store.MaxFiles)
 }

@@ -3,28 +3,37 @@ package main
 import (
 	"context"
 	"fmt"
-	"path/filepath"
+	"os"
 
 	"github.com/spf13/cobra"
 
 	"midwatch/event"
-	"midwatch/internal/casefolder"
 	"midwatch/store"
-	"midwatch/store/duckdb"
 )
 
 func newEvidence(std stdio) *cobra.Command {
 	var rawOnly bool
+	var where storeFlags
 	c := &cobra.Command{
 		Use:   "evidence CASE EVENT...",
 		Short: "Show the log lines behind event ids, byte for byte",
+		Long: `Show the log lines behind event ids, byte for byte, with the file, line and hash
+of where they stand. CASE is a case folder, or the store that a case stands on.
+` + storeHelp,
 		Example: `  midwatch evidence incident.case 3c1f0a52-8a8e-2b0c-0d4f-6a3f6f1f9a10
   midwatch evidence --raw incident.case 3c1f0a52-8a8e-2b0c-0d4f-6a3f6f1f9a10 | jq .`,
 		Args: cobra.MinimumNArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
-			st, err := duckdb.Open(filepath.Join(args[0], casefolder.Events), duckdb.Options{ReadOnly: true})
+			l, err := parseStore(args[0])
+			if err == nil && l.file != "" {
+				_, err = os.Stat(l.file)
+			}
 			if err != nil {
 				return fmt.Errorf("%w; is %s a case folder?", err, args[0])
+			}
+			st, err := openStore(c.Context(), std, l, toLook, false, where.wait)
+			if err != nil {
+				return err
 			}
 			defer st.Close() //nolint:errcheck // read only
 			for _, id := range args[1:] {
@@ -36,6 +45,7 @@ func newEvidence(std stdio) *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&rawOnly, "raw", false, "print the record's bytes and nothing else")
+	where.addWait(c.Flags())
 	return c
 }
 
@@ -48,7 +58,7 @@ func printEvidence(ctx context.Context, std stdio, q store.Querier, id string, r
 		return err
 	}
 	if rec == nil {
-		return fmt.Errorf("no event %s in this case", id)
+		return fmt.Errorf("no event %s in this case; of a store that was pruned, records may be gone", id)
 	}
 	if !rawOnly {
 		fmt.Fprintf(std.out, "event   %s\nfile    %s\nline    %d\noffset  %d\nlength  %d\nsha256  %s\n\n", id, rec.path, rec.line, rec.offset, rec.length, rec.sha256)

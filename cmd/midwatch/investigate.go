@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"midwatch/casefile"
 	"midwatch/detect"
@@ -27,18 +28,37 @@ import (
 
 // investigateOptions are the flags of the verb.
 type investigateOptions struct {
+	readOptions
+	storeFlags
 	out       string
-	asn       string
 	directory string
-	raw       string
 	json      bool
-	quiet     bool
+}
+
+// readOptions are the flags of the verbs that read logs.
+type readOptions struct {
+	asn   string
+	raw   string
+	quiet bool
+}
+
+func (o *readOptions) add(f *pflag.FlagSet) {
+	f.StringVar(&o.asn, "asn", "", "table of networks: MaxMind .mmdb, or CSV cidr,asn,org,kind[,country]")
+	f.StringVar(&o.raw, "raw", "all", "keep records byte for byte (all), or only file and position (none)")
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "print no progress")
+}
+
+func (o *readOptions) check() error {
+	if o.raw != "all" && o.raw != "none" {
+		return fmt.Errorf("--raw %q; it is all or none", o.raw)
+	}
+	return nil
 }
 
 func newInvestigate(std stdio) *cobra.Command {
 	var o investigateOptions
 	c := &cobra.Command{
-		Use:   "investigate PATH...",
+		Use:   "investigate PATH... | --store STORE [PATH...]",
 		Short: "Read exported logs and write a case: what happened, since when, what was reached",
 		Long: `Read exported logs and write a case folder: the event store (events.duckdb),
 case.json, report.html, sources.json and tables as CSV. The verdict is printed.
@@ -48,52 +68,68 @@ PATH is a file, a folder (read with everything below it), an archive (.gz, .zst,
 recognized from content. Records that several exports share are kept once. Run
 again on a case that exists, it reads only what is new.
 
-A case appears whole or not at all.`,
+With --store it investigates what is in a store that stays, after adding the
+PATHs if there are any. The case then has store.json, which names the store, in
+the place of events.duckdb.
+
+A case appears whole or not at all.
+` + storeHelp,
 		Example: `  midwatch investigate ./logs
   midwatch investigate ual.csv signins.json.gz --out incident.case
   midwatch investigate ./logs --asn GeoLite2-ASN.mmdb --directory users.csv
+  midwatch investigate --store audit.duckdb --out today.case
   zcat export.ndjson.gz | midwatch investigate - --json | jq .verdict`,
-		Args: func(c *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return errors.New("nothing to read; name files, folders, archives, or - for standard input")
-			}
-			return nil
-		},
 		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 && o.store == "" {
+				return errors.New("nothing to read; name files, folders, archives, - for standard input, or a store with --store")
+			}
 			return runInvestigate(c.Context(), std, args, o)
 		},
 	}
 	f := c.Flags()
-	f.StringVarP(&o.out, "out", "o", "", "case folder to write (default: named after the first PATH, in this folder)")
-	f.StringVar(&o.asn, "asn", "", "table of networks: MaxMind .mmdb, or CSV cidr,asn,org,kind[,country]")
+	f.StringVarP(&o.out, "out", "o", "", "case folder to write (default: named after the store or the first PATH, in this folder)")
 	f.StringVar(&o.directory, "directory", "", "CSV of users: user,department,job_title,enabled,mfa_registered")
-	f.StringVar(&o.raw, "raw", "all", "keep records byte for byte (all), or only file and position (none)")
 	f.BoolVar(&o.json, "json", false, "print the verdict and counts as JSON")
-	f.BoolVarP(&o.quiet, "quiet", "q", false, "print no progress")
+	o.readOptions.add(f)
+	o.storeFlags.add(f)
 	return c
 }
 
 func runInvestigate(ctx context.Context, std stdio, paths []string, o investigateOptions) error {
-	if o.raw != "all" && o.raw != "none" {
-		return fmt.Errorf("--raw %q; it is all or none", o.raw)
+	if err := o.check(); err != nil {
+		return err
 	}
 	enricher, people, err := readContext(o)
 	if err != nil {
 		return err
 	}
-	if o.out == "" {
+	var shared *location // nil when the case has its events with it
+	if o.store != "" {
+		if shared, err = o.location(nil); err != nil {
+			return err
+		}
+	}
+	switch {
+	case o.out == "" && shared != nil:
+		o.out = shared.caseName()
+	case o.out == "":
 		o.out = casefolder.DefaultName(paths)
-	} else if !strings.HasSuffix(o.out, casefolder.Suffix) {
+	case !strings.HasSuffix(o.out, casefolder.Suffix):
 		o.out += casefolder.Suffix
 	}
-	draft, prior, err := casefolder.Begin(o.out)
+	draft, err := casefolder.Begin(o.out)
 	if err != nil {
 		return err
 	}
 	defer draft.Discard() //nolint:errcheck // a hidden temporary folder at worst
-	st, err := duckdb.Open(draft.File(casefolder.Events), duckdb.Options{NoRaw: o.raw == "none"})
+	var st store.Keeper
+	if shared != nil {
+		st, err = openShared(ctx, std, draft, shared, len(paths) > 0, o)
+	} else {
+		st, err = openOwn(draft, o)
+	}
 	if err != nil {
-		return err
+		return explain(err, noCase)
 	}
 	closed := false
 	defer func() {
@@ -101,42 +137,108 @@ func runInvestigate(ctx context.Context, std stdio, paths []string, o investigat
 			_ = st.Close()
 		}
 	}()
-	res, err := read(ctx, std, st, paths, prior, enricher, o)
-	if err != nil {
-		return explain(err)
+	res := &ingest.Result{}
+	undone := noCase
+	if len(paths) > 0 {
+		if res, err = read(ctx, std, st, paths, enricher, o.quiet); err != nil {
+			return explain(err, undone)
+		}
+		if shared != nil {
+			undone = "what was read is in the store; no case was written"
+		}
 	}
-	if len(prior) > 0 && len(res.Sources) == 0 {
+	if shared == nil && draft.Exists && len(res.Sources) == 0 {
 		return nothingNew(std, o)
 	}
-	sources := append(append([]casefile.Source{}, prior...), res.Sources...)
+	sources, err := ingest.Sources(ctx, st)
+	if err != nil {
+		return explain(err, undone)
+	}
 	c, err := conclude(ctx, st, sources, people)
 	if err != nil {
-		return explain(err)
+		return explain(err, undone)
 	}
 	if err := writeCase(ctx, draft, st, c); err != nil {
-		return explain(err)
+		return explain(err, undone)
 	}
 	closed = true
 	if err := st.Close(); err != nil {
-		return explain(fmt.Errorf("close event store: %w", err))
+		return explain(fmt.Errorf("close event store: %w", err), undone)
 	}
 	if err := ctx.Err(); err != nil {
-		return err
+		return explain(err, undone)
 	}
 	if err := draft.Publish(); err != nil {
-		return explain(err)
+		return explain(err, undone)
 	}
-	return announce(std, o, c, res, len(prior) > 0)
+	return announce(std, o, c, res, len(paths) > 0 && len(sources) > len(res.Sources))
+}
+
+// openOwn opens the event store that becomes part of the case: a new one, or a
+// copy of the one that the case has so far.
+func openOwn(draft *casefolder.Draft, o investigateOptions) (store.Keeper, error) {
+	opts := duckdb.Options{NoRaw: o.raw == "none"}
+	if draft.Exists {
+		if on, err := casefolder.ReadStore(o.out); err == nil {
+			return nil, fmt.Errorf("%s stands on the store %s; add --store %s, or choose another --out", o.out, on, on)
+		}
+		sources, err := draft.TakeEvents()
+		if err != nil {
+			return nil, err
+		}
+		// A case of an older version comes forward with its copy.
+		opts.Migrate = true
+		if opts.Accounts, err = ingest.Accounts(sources); err != nil {
+			return nil, err
+		}
+	}
+	return duckdb.Open(draft.File(casefolder.Events), opts)
+}
+
+// openShared opens the store that the case is to stand on, and notes its name
+// in the draft.
+func openShared(ctx context.Context, std stdio, draft *casefolder.Draft, l *location, adds bool, o investigateOptions) (store.Keeper, error) {
+	name, err := l.kept()
+	if err != nil {
+		return nil, err
+	}
+	if draft.Exists {
+		switch on, err := casefolder.ReadStore(o.out); {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil, fmt.Errorf("%s has its own events, which would be lost; choose another --out", o.out)
+		case err != nil:
+			return nil, fmt.Errorf("%s: %w", o.out, err)
+		case on != name:
+			return nil, fmt.Errorf("%s stands on another store, %s; choose another --out", o.out, on)
+		}
+	}
+	mode := toAsk
+	if adds {
+		if l.folder != "" {
+			return nil, partOfCase(l)
+		}
+		mode = toAdd
+	}
+	st, err := openStore(ctx, std, l, mode, o.raw == "none", o.wait)
+	if err != nil {
+		return nil, err
+	}
+	if err := casefolder.WriteStore(draft.File(casefolder.Store), name); err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
+	return st, nil
+}
+
+// partOfCase refuses to change the events under a case.
+func partOfCase(l *location) error {
+	return fmt.Errorf("%s is part of the case %s, whose claims stand on it; `midwatch investigate PATH... --out %s` adds to both", l, l.folder, l.folder)
 }
 
 // readContext reads what was given besides logs.
 func readContext(o investigateOptions) (*enrich.Enricher, []enrich.Person, error) {
-	var networks enrich.Networks
-	var err error
-	if o.asn != "" {
-		if networks, err = enrich.OpenNetworks(o.asn); err != nil {
-			return nil, nil, fmt.Errorf("--asn: %w", err)
-		}
+	e, err := o.enricher()
+	if err != nil {
+		return nil, nil, err
 	}
 	var people []enrich.Person
 	if o.directory != "" {
@@ -144,28 +246,26 @@ func readContext(o investigateOptions) (*enrich.Enricher, []enrich.Person, error
 			return nil, nil, fmt.Errorf("--directory: %w", err)
 		}
 	}
-	e, err := enrich.New(networks)
-	return e, people, err
+	return e, people, nil
+}
+
+// enricher adds what the lines do not say.
+func (o *readOptions) enricher() (*enrich.Enricher, error) {
+	var networks enrich.Networks
+	if o.asn != "" {
+		var err error
+		if networks, err = enrich.OpenNetworks(o.asn); err != nil {
+			return nil, fmt.Errorf("--asn: %w", err)
+		}
+	}
+	return enrich.New(networks)
 }
 
 // read ingests the paths with a progress line.
-func read(ctx context.Context, std stdio, st store.Store, paths []string, prior []casefile.Source, en *enrich.Enricher, o investigateOptions) (*ingest.Result, error) {
-	held := make(map[string]bool)
-	var first int32
-	for _, s := range prior {
-		if s.Incomplete == "" { // a file that could not be read to its end is read again
-			held[s.SHA256] = true
-			held[s.OuterSHA256] = true
-		}
-		first = max(first, s.File+1)
-	}
-	delete(held, "")
-	opts := ingest.Options{Enrich: en.Batch, FirstFile: first}
-	if len(held) > 0 {
-		opts.Skip = func(_, sum string) bool { return held[sum] }
-	}
+func read(ctx context.Context, std stdio, st store.Store, paths []string, en *enrich.Enricher, quiet bool) (*ingest.Result, error) {
+	opts := ingest.Options{Enrich: en.Batch}
 	var meter *progress.Meter
-	if !o.quiet {
+	if !quiet {
 		_, tty := terminal(std.err)
 		meter = progress.New(std.err, tty, totalSize(paths), now)
 		opts.Progress = meter.Bytes
@@ -257,14 +357,10 @@ type outcome struct {
 	Incomplete []string            `json:"incomplete"`
 }
 
-// announce prints the verdict and gives the exit status.
+// announce prints the verdict and gives the exit status. again says that the
+// store had files before.
 func announce(std stdio, o investigateOptions, c *casefile.Case, res *ingest.Result, again bool) error {
-	gaps := append([]string{}, res.Incomplete...)
-	for _, s := range res.Sources {
-		for _, r := range s.Rejected {
-			gaps = append(gaps, fmt.Sprintf("%s: %s records rejected: %s (first in line %d)", s.Path, progress.Count(r.Count), r.Reason, r.FirstLine))
-		}
-	}
+	gaps := gaps(c.Sources)
 	if o.json {
 		if err := printJSON(std, outcome{
 			Case: o.out, Report: filepath.Join(o.out, casefolder.Report), Verdict: c.Verdict, Findings: len(c.Findings), Campaigns: len(c.Campaigns),
@@ -281,19 +377,41 @@ func announce(std stdio, o investigateOptions, c *casefile.Case, res *ingest.Res
 	if again && res.Accepted == 0 {
 		fmt.Fprintln(std.out, "\nNothing was added: every record is in the case already.")
 	}
-	if len(gaps) > 0 {
-		fmt.Fprintln(std.out, "\nNot read, and so not judged:")
-		const most = 12
-		for i, g := range gaps {
-			if i == most {
-				fmt.Fprintf(std.out, "  and %d more; all are in %s\n", len(gaps)-most, filepath.Join(o.out, casefolder.Sources))
-				break
-			}
-			fmt.Fprintf(std.out, "  %s\n", report.Plain(g))
-		}
-	}
+	printGaps(std, gaps, filepath.Join(o.out, casefolder.Sources))
 	fmt.Fprintf(std.out, "\nCase:    %s\nReport:  %s\n", o.out, filepath.Join(o.out, casefolder.Report))
 	return exitStatus(c, gaps)
+}
+
+// gaps says what could not be read of the sources.
+func gaps(sources []casefile.Source) []string {
+	out := []string{}
+	for _, s := range sources {
+		if s.Incomplete != "" {
+			out = append(out, s.Path+": "+s.Incomplete)
+		}
+	}
+	for _, s := range sources {
+		for _, r := range s.Rejected {
+			out = append(out, fmt.Sprintf("%s: %s records rejected: %s (first in line %d)", s.Path, progress.Count(r.Count), r.Reason, r.FirstLine))
+		}
+	}
+	return out
+}
+
+// printGaps prints the first of the gaps, and where all of them are.
+func printGaps(std stdio, gaps []string, all string) {
+	if len(gaps) == 0 {
+		return
+	}
+	fmt.Fprintln(std.out, "\nNot read, and so not judged:")
+	const most = 12
+	for i, g := range gaps {
+		if i == most {
+			fmt.Fprintf(std.out, "  and %d more; all are in %s\n", len(gaps)-most, all)
+			break
+		}
+		fmt.Fprintf(std.out, "  %s\n", report.Plain(g))
+	}
 }
 
 func exitStatus(c *casefile.Case, gaps []string) error {
@@ -318,29 +436,22 @@ func nothingNew(std stdio, o investigateOptions) error {
 	if err != nil {
 		return err
 	}
-	var gaps []string
-	res := &ingest.Result{}
-	for _, s := range c.Sources {
-		for _, r := range s.Rejected {
-			gaps = append(gaps, r.Reason)
-		}
-	}
-	if err := announce(std, o, c, res, true); err != nil {
-		var s status
-		if !errors.As(err, &s) {
-			return err
-		}
-	}
-	return exitStatus(c, gaps)
+	return announce(std, o, c, &ingest.Result{}, true)
 }
 
-// explain adds what to do to errors that a person can do something about.
-func explain(err error) error {
+// noCase is what an investigation that failed leaves.
+const noCase = "no case was written"
+
+// explain adds what to do to errors that a person can do something about, and
+// what was left undone.
+func explain(err error, undone string) error {
 	switch {
+	case errors.Is(err, context.Canceled) && undone != noCase: // which is nothing at all
+		return &interrupted{undone, err}
 	case errors.Is(err, syscall.ENOSPC), strings.Contains(err.Error(), "No space left"), strings.Contains(err.Error(), "not enough disk space"):
-		return fmt.Errorf("disk full: %w; no case was written; free some space or choose another place with --out", err)
+		return fmt.Errorf("disk full: %w; %s; free some space or choose another place", err, undone)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%w; no case was written; check the rights of the folder", err)
+		return fmt.Errorf("%w; %s; check the rights of the folder", err, undone)
 	}
 	return err
 }

@@ -79,22 +79,33 @@ type status int
 
 func (s status) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
 
+// interrupted is the error of a verb that a person ended.
+type interrupted struct {
+	undone string // what it leaves
+	err    error
+}
+
+func (i *interrupted) Error() string { return "interrupted; " + i.undone }
+func (i *interrupted) Unwrap() error { return i.err }
+
 // run runs one command line and returns the exit status.
 func run(ctx context.Context, args []string, std stdio) int {
 	root := newRoot(std)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	var s status
+	var i *interrupted
 	switch {
 	case err == nil:
 		return exitNothing
 	case errors.As(err, &s):
 		return int(s)
+	case errors.As(err, &i):
+		err = i
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
-		fmt.Fprintln(std.err, "midwatch: interrupted; nothing was written")
-		return exitFailed
+		err = &interrupted{"nothing was written", err}
 	}
-	fmt.Fprintln(std.err, "midwatch:", err)
+	fmt.Fprintln(std.err, "midwatch:", withoutSecrets(err.Error(), args))
 	return exitFailed
 }
 
@@ -107,7 +118,8 @@ Graph, Okta, Google Workspace) and answers: is somebody in, since when, exactly
 which mailboxes and messages did they reach, what did they not reach as far as
 these logs can tell.
 
-It reads files and writes files. It talks to no network.`,
+It reads files and writes files. It talks to no network, but for the event store
+where --store names a server.`,
 		Example: `  midwatch investigate ./logs
   midwatch investigate ual.csv signins.json.gz exports.zip --asn GeoLite2-ASN.mmdb --out incident.case
   midwatch evidence incident.case 7f3a2c54-...   # the log line behind a claim
@@ -125,7 +137,7 @@ It reads files and writes files. It talks to no network.`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w; `%s --help` shows the usage", err, c.CommandPath())
 	})
-	root.AddCommand(newInvestigate(std), newFormats(std), newDetectors(std), newEvidence(std), newVersion(std))
+	root.AddCommand(newInvestigate(std), newIngest(std), newStore(std), newFormats(std), newDetectors(std), newEvidence(std), newVersion(std))
 	root.AddCommand(newSimulate(std), newScore(std))
 	return root
 }

@@ -1,7 +1,7 @@
 // Package casefolder keeps a case's files together: NAME.case holds the event
-// store, case.json, report.html and sources.json. A case appears whole or not
-// at all: it is made in a hidden folder beside its final place and put there by
-// one rename.
+// store or the name of the one it stands on, case.json, report.html and
+// sources.json. A case appears whole or not at all: it is made in a hidden
+// folder beside its final place and put there by one rename.
 package casefolder
 
 import (
@@ -20,6 +20,7 @@ import (
 // The files of a case.
 const (
 	Events  = "events.duckdb"
+	Store   = "store.json" // in the place of Events: the store that holds them
 	Case    = "case.json"
 	Report  = "report.html"
 	Sources = "sources.json"
@@ -30,46 +31,50 @@ const Suffix = ".case"
 
 // Draft is a case that is being made.
 type Draft struct {
-	Dir   string // where to write
-	final string
-	done  bool
+	Dir    string // where to write
+	Exists bool   // a case is in the final place already
+	final  string
+	done   bool
 }
 
 // ErrNotACase is wrapped by Begin's error when something else stands where the
 // case should go. Nothing is ever overwritten but a case.
 var ErrNotACase = errors.New("it exists and is not a case folder")
 
-// Begin starts a draft of the case at path. If there is a case already, the
-// draft begins with a copy of its event store, and prior is its sources.
-func Begin(path string) (d *Draft, prior []casefile.Source, err error) {
+// Begin starts a draft of the case at path.
+func Begin(path string) (*Draft, error) {
 	path = filepath.Clean(path)
 	info, err := os.Stat(path)
 	exists := err == nil
 	switch {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return nil, nil, err
+		return nil, err
 	case exists && !info.IsDir():
-		return nil, nil, fmt.Errorf("%s: %w", path, ErrNotACase)
+		return nil, fmt.Errorf("%s: %w", path, ErrNotACase)
 	}
 	if exists {
-		if prior, err = ReadSources(path); err != nil {
-			return nil, nil, fmt.Errorf("%s: %w: %w", path, ErrNotACase, err)
+		if _, err = ReadSources(path); err != nil {
+			return nil, fmt.Errorf("%s: %w: %w", path, ErrNotACase, err)
 		}
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	dir, err := os.MkdirTemp(filepath.Dir(path), "."+filepath.Base(path)+".tmp-")
 	if err != nil {
-		return nil, nil, fmt.Errorf("make the case: %w", err)
+		return nil, fmt.Errorf("make the case: %w", err)
 	}
-	d = &Draft{Dir: dir, final: path}
-	if exists {
-		if err := copyFile(filepath.Join(dir, Events), filepath.Join(path, Events)); err != nil {
-			return nil, nil, errors.Join(err, d.Discard())
-		}
+	return &Draft{Dir: dir, Exists: exists, final: path}, nil
+}
+
+// TakeEvents copies the event store of the case that exists into the draft and
+// returns that case's sources.
+func (d *Draft) TakeEvents() ([]casefile.Source, error) {
+	sources, err := ReadSources(d.final)
+	if err != nil {
+		return nil, err
 	}
-	return d, prior, nil
+	return sources, copyFile(d.File(Events), filepath.Join(d.final, Events))
 }
 
 // File returns the path of one of the draft's files.
@@ -138,6 +143,38 @@ func ReadSources(dir string) ([]casefile.Source, error) {
 	return s.Sources, nil
 }
 
+// WriteStore writes which store a case stands on. The name must hold no secret.
+func WriteStore(path, store string) error {
+	return WriteFile(path, func(w io.Writer) error {
+		enc := json.NewEncoder(w)
+		enc.SetEscapeHTML(false)
+		enc.SetIndent("", " ")
+		return enc.Encode(storeFile{"midwatch.store/1", store})
+	})
+}
+
+type storeFile struct {
+	Schema string `json:"schema"`
+	Store  string `json:"store"`
+}
+
+// ReadStore reads which store the case at dir stands on. The error wraps
+// [fs.ErrNotExist] when the case has its events with it.
+func ReadStore(dir string) (string, error) {
+	b, err := os.ReadFile(filepath.Join(dir, Store))
+	if err != nil {
+		return "", err
+	}
+	var s storeFile
+	if err := json.Unmarshal(b, &s); err != nil {
+		return "", fmt.Errorf("%s: %w", Store, err)
+	}
+	if s.Schema != "midwatch.store/1" {
+		return "", fmt.Errorf("%s: schema %q is not one that this version reads", Store, s.Schema)
+	}
+	return s.Store, nil
+}
+
 // WriteFile writes a file through fn and reports every error, that of closing
 // included.
 func WriteFile(path string, fn func(io.Writer) error) error {
@@ -151,7 +188,8 @@ func WriteFile(path string, fn func(io.Writer) error) error {
 	return f.Close()
 }
 
-// DefaultName names the case after the first input.
+// DefaultName names the case after the first input, a file, a folder or a
+// store.
 func DefaultName(paths []string) string {
 	if len(paths) == 0 || paths[0] == "-" {
 		return "stdin" + Suffix
@@ -162,7 +200,7 @@ func DefaultName(paths []string) string {
 			base = filepath.Base(abs)
 		}
 	}
-	for _, ext := range []string{".gz", ".zst", ".zip", ".tar", ".ndjson", ".jsonl", ".json", ".csv", ".log"} {
+	for _, ext := range []string{".gz", ".zst", ".zip", ".tar", ".ndjson", ".jsonl", ".json", ".csv", ".log", ".duckdb", ".db"} {
 		base = strings.TrimSuffix(base, ext)
 	}
 	if base == "" || base == string(filepath.Separator) {

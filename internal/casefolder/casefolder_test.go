@@ -11,7 +11,7 @@ import (
 
 func draft(t *testing.T, path, text string) *Draft {
 	t.Helper()
-	d, _, err := Begin(path)
+	d, err := Begin(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +36,11 @@ func TestPublish(t *testing.T) {
 	if err := d.Discard(); err != nil {
 		t.Error(err)
 	}
-	d, prior, err := Begin(path)
+	d, err := Begin(path)
+	if err != nil || !d.Exists {
+		t.Fatalf("%+v %v", d, err)
+	}
+	prior, err := d.TakeEvents()
 	if err != nil || len(prior) != 1 || prior[0].Path != "one" {
 		t.Fatalf("%v %v", prior, err)
 	}
@@ -81,15 +85,35 @@ func TestNothingIsOverwrittenButACase(t *testing.T) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := Begin(dir); !errors.Is(err, ErrNotACase) {
+	if _, err := Begin(dir); !errors.Is(err, ErrNotACase) {
 		t.Errorf("got %v", err)
 	}
 }
 
 func TestDefaultName(t *testing.T) {
-	for in, want := range map[string]string{"./logs/": "logs.case", "-": "stdin.case", "a/b.ndjson.gz": "b.case", "x.zip": "x.case"} {
+	for in, want := range map[string]string{"./logs/": "logs.case", "-": "stdin.case", "a/b.ndjson.gz": "b.case", "x.zip": "x.case", "/var/audit.duckdb": "audit.case"} {
 		if got := DefaultName([]string{in}); got != want {
 			t.Errorf("%s: got %s, want %s", in, got, want)
 		}
+	}
+}
+
+func TestStoreOfACase(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := ReadStore(dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("no store: %v", err)
+	}
+	const url = "clickhouse://reader@db.example:9000/audit?secure=true&x=1"
+	if err := WriteStore(filepath.Join(dir, Store), url); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := ReadStore(dir); err != nil || got != url {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, Store), []byte(`{"schema":"midwatch.store/9"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadStore(dir); err == nil {
+		t.Error("another schema was read")
 	}
 }

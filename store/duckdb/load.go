@@ -216,6 +216,7 @@ func (l *load) Commit(ctx context.Context) error {
 	if _, err := l.s.db.ExecContext(ctx, "INSERT INTO meta VALUES ('"+unfinished+"', ?)", fmt.Sprint(l.first)); err != nil {
 		return fmt.Errorf("begin to commit: %w", err)
 	}
+	ctx = context.WithoutCancel(ctx) // half a commit helps nobody
 	for i, w := range l.writers {
 		if err := w.exec("COMMIT"); err != nil {
 			return fmt.Errorf("commit events (transaction %d of %d): %w", i+1, len(l.writers), err)

@@ -52,8 +52,16 @@ func (s *Store) schema(ctx context.Context, conn *sql.Conn) error {
 	case len(steps) > 0 && !s.opts.Migrate:
 		return fmt.Errorf("%w: its schema is version %s, this is version %s; run `midwatch store migrate --store %s`", store.ErrSchema, s.from, schemaVersion, s.path)
 	}
-	if s.opts.Migrate {
-		steps = append(steps, adopt(s.opts.Accounts)...)
+	if s.opts.Migrate && len(s.opts.Accounts) > 0 {
+		lacking := 0
+		if len(steps) == 0 {
+			if err := conn.QueryRowContext(ctx, "SELECT count(*) FROM files WHERE manifest IS NULL").Scan(&lacking); err != nil {
+				return err
+			}
+		}
+		if len(steps) > 0 || lacking > 0 {
+			steps = append(steps, adopt(s.opts.Accounts)...)
+		}
 	}
 	if len(steps) > 0 {
 		if err := transaction(ctx, conn, steps); err != nil {

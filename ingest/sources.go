@@ -1,0 +1,108 @@
+package ingest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"midwatch/casefile"
+	"midwatch/source"
+	"midwatch/store"
+)
+
+// Accounts makes rows of table files out of sources: for stores that are older
+// than the account in that table.
+func Accounts(sources []casefile.Source) ([]store.File, error) {
+	var out []store.File
+	for _, s := range sources {
+		f := store.File{
+			Ordinal: s.File, Path: s.Path, SHA256: s.SHA256, Bytes: s.Bytes, OuterSHA256: s.OuterSHA256,
+			Records: s.Records, Events: s.Accepted, Duplicates: s.Duplicates,
+		}
+		if f.OuterSHA256 == "" {
+			f.OuterSHA256 = f.SHA256
+		}
+		manifest, err := json.Marshal(s)
+		if err != nil {
+			return nil, fmt.Errorf("account of %s: %w", s.Path, err)
+		}
+		f.Manifest = string(manifest)
+		out = append(out, f)
+	}
+	return out, nil
+}
+
+func storeFiles(files []*source.File, sources []casefile.Source) ([]store.File, error) {
+	out, err := Accounts(sources)
+	for i := range out {
+		out[i].OuterSHA256 = files[i].OuterSHA256
+	}
+	return out, err
+}
+
+// Sources reads the account of the store's files, in the order of their
+// ordinals. How many events are in the store from each is what the store says:
+// it may have lost the race for one to another process, or aged some out. Of a
+// file that was read before stores had the whole account, only that is known.
+func Sources(ctx context.Context, q store.Querier) ([]casefile.Source, error) {
+	out := []casefile.Source{}
+	err := files(ctx, q, func(s casefile.Source, _ string, _ bool) { out = append(out, s) })
+	return out, err
+}
+
+// files calls fn with the account of each file, the hash of the file on disk,
+// and whether the account is whole.
+func files(ctx context.Context, q store.Querier, fn func(s casefile.Source, outer string, whole bool)) error {
+	err := store.Each(ctx, q, `SELECT file, coalesce(path, ''), coalesce(sha256, ''), coalesce(bytes, 0), coalesce(outer_sha256, ''),
+			coalesce(records, 0), coalesce(events, 0), coalesce(duplicates, 0), coalesce(manifest, '')
+		FROM files ORDER BY file`, nil, func(scan func(...any) error) error {
+		var f store.File
+		if err := scan(&f.Ordinal, &f.Path, &f.SHA256, &f.Bytes, &f.OuterSHA256, &f.Records, &f.Events, &f.Duplicates, &f.Manifest); err != nil {
+			return err
+		}
+		s := casefile.Source{
+			Path: f.Path, SHA256: f.SHA256, Bytes: f.Bytes, Records: max(f.Records, f.Events),
+			Formats: []casefile.Format{}, Rejected: []casefile.Rejected{},
+		}
+		if f.OuterSHA256 != f.SHA256 {
+			s.OuterSHA256 = f.OuterSHA256
+		}
+		if f.Manifest != "" {
+			s = casefile.Source{}
+			if err := json.Unmarshal([]byte(f.Manifest), &s); err != nil {
+				return fmt.Errorf("file %d: %w; `midwatch store check` says what else is wrong", f.Ordinal, err)
+			}
+		}
+		s.File, s.Accepted, s.Duplicates = f.Ordinal, f.Events, f.Duplicates
+		fn(s, f.OuterSHA256, f.Manifest != "")
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read the account of the files: %w", err)
+	}
+	return nil
+}
+
+// held says which files the store holds whole, by the hash of their records or
+// of the file on disk; nil when it holds none. A file that could not be read to
+// its end is read again, and so is one of which that is not known. An archive
+// is held when all of its members are.
+func held(ctx context.Context, q store.Querier) (skip func(path, sha256 string) bool, err error) {
+	sums := map[string]bool{}
+	var parts []string // archives of which a member is missing
+	err = files(ctx, q, func(s casefile.Source, outer string, whole bool) {
+		switch {
+		case whole && s.Incomplete == "":
+			sums[s.SHA256], sums[outer] = true, true
+		case outer != s.SHA256:
+			parts = append(parts, outer)
+		}
+	})
+	for _, sum := range append(parts, "") {
+		delete(sums, sum)
+	}
+	if err != nil || len(sums) == 0 {
+		return nil, err
+	}
+	return func(_, sum string) bool { return sums[sum] }, nil
+}
