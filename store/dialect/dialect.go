@@ -95,11 +95,14 @@ func words() map[string]bool {
 // means what it means in DuckDB.
 func Settings() map[string]any {
 	return map[string]any{
-		"join_use_nulls":                                 1,        // a row that an outer join does not find is NULL, not a default
-		"cast_keep_nullable":                             1,        // CAST(NULL AS …) is NULL
-		"prefer_column_name_to_alias":                    1,        // coalesce(x, '') AS x does not change x elsewhere in the SELECT
-		"aggregate_functions_null_for_empty":             1,        // min of nothing is NULL
-		"distributed_product_mode":                       "global", // subqueries over shards are run once and sent to each
+		"join_use_nulls":                     1,        // a row that an outer join does not find is NULL, not a default
+		"cast_keep_nullable":                 1,        // CAST(NULL AS …) is NULL
+		"prefer_column_name_to_alias":        1,        // coalesce(x, '') AS x does not change x elsewhere in the SELECT
+		"aggregate_functions_null_for_empty": 1,        // min of nothing is NULL
+		"distributed_product_mode":           "global", // subqueries over shards are run once and sent to each
+		// ClickHouse 26.7 pushes a condition with NOT IN (subquery) into the parts
+		// of a join that it sends to shards, and loses rows: internal/engines.
+		"allow_push_predicate_ast_for_distributed_subqueries": 0,
 		"union_default_mode":                             "DISTINCT",
 		"function_json_value_return_type_allow_nullable": 1,
 		"session_timezone":                               "UTC",
