@@ -88,19 +88,23 @@ func files(ctx context.Context, q store.Querier, fn func(s casefile.Source, oute
 // its end is read again, and so is one of which that is not known. An archive
 // is held when all of its members are.
 func held(ctx context.Context, q store.Querier) (skip func(path, sha256 string) bool, err error) {
-	sums := map[string]bool{}
-	var parts []string // archives of which a member is missing
+	type member struct{ archive, path, sum string }
+	var parts []member // of which it is not known that they are whole
+	sums, paths := map[string]bool{}, map[member]bool{}
 	err = files(ctx, q, func(s casefile.Source, outer string, whole bool) {
-		switch {
-		case whole && s.Incomplete == "":
+		if whole && s.Incomplete == "" {
 			sums[s.SHA256], sums[outer] = true, true
-		case outer != s.SHA256:
-			parts = append(parts, outer)
+			paths[member{outer, s.Path, ""}] = true
+		} else if outer != s.SHA256 {
+			parts = append(parts, member{outer, s.Path, s.SHA256})
 		}
 	})
-	for _, sum := range append(parts, "") {
-		delete(sums, sum)
+	for _, p := range parts {
+		if !sums[p.sum] && !paths[member{p.archive, p.path, ""}] { // nor was it read whole another time
+			delete(sums, p.archive)
+		}
 	}
+	delete(sums, "")
 	if err != nil || len(sums) == 0 {
 		return nil, err
 	}

@@ -159,19 +159,17 @@ func server(u *url.URL) *location {
 // they may stand in errors.
 func secrets(args []string) (out []string) {
 	for _, s := range append([]string{os.Getenv(envStore)}, args...) {
-		_, s, found := strings.Cut(s, "://")
-		if !found {
-			continue
-		}
-		if user, _, ok := cutLast(s, "@"); ok {
-			if _, p, ok := strings.Cut(user, ":"); ok {
-				out = append(out, p)
+		for _, at := range []int{strings.Index(s, "@"), strings.LastIndex(s, "@")} {
+			user := s[:max(at, 0)]
+			if _, after, ok := strings.Cut(user, "://"); ok {
+				user = after
 			}
+			_, password, _ := strings.Cut(user, ":")
+			out = append(out, password)
 		}
-		if _, p, ok := strings.Cut(s, "password="); ok {
-			p, _, _ = strings.Cut(p, "&")
-			out = append(out, p)
-		}
+		_, password, _ := strings.Cut(s, "password=")
+		password, _, _ = strings.Cut(password, "&")
+		out = append(out, password)
 	}
 	out = append(out, os.Getenv(envPassword))
 	for _, p := range out {
@@ -180,13 +178,6 @@ func secrets(args []string) (out []string) {
 		}
 	}
 	return out
-}
-
-func cutLast(s, sep string) (before, after string, found bool) {
-	if i := strings.LastIndex(s, sep); i >= 0 {
-		return s[:i], s[i+len(sep):], true
-	}
-	return s, "", false
 }
 
 // withoutSecrets is text in which no password stands.
