@@ -40,6 +40,7 @@ type Store struct {
 	mu      sync.Mutex
 	visible string // condition on column load: what questions see
 	nodes   []node
+	steps   []migration
 	alone   bool // ON CLUSTER is not to be had: each node is told by itself
 }
 
@@ -60,13 +61,15 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	s := &Store{opts: o, cfg: cfg, load: make(chan struct{}, 1)}
 	s.load <- struct{}{}
-	s.db = driver.OpenDB(cfg.driver)
+	s.db = newDB(cfg)
 	if err := s.init(ctx); err != nil {
 		_ = s.close()
 		return nil, fmt.Errorf("open event store %s: %w", cfg.label, explain(err))
 	}
 	return s, nil
 }
+
+func newDB(cfg *config) *sql.DB { return driver.OpenDB(cfg.driver) }
 
 func (s *Store) init(ctx context.Context) error {
 	err := s.hello(ctx)

@@ -45,7 +45,7 @@ func (s *Store) settleAll(ctx context.Context) error {
 			}
 		}
 		if !young {
-			return nil
+			return s.endPrune(ctx)
 		}
 		select {
 		case <-time.After(200 * time.Millisecond):
