@@ -45,8 +45,8 @@ type Options struct {
 
 // Result says what a run did.
 type Result struct {
-	Sources    []casefile.Source
-	Skipped    []string // paths left out because the store holds them already
+	Sources    []casefile.Source // files that were read, but for those that gave nothing before either
+	Skipped    []string          // paths left out because the store holds them already
 	Records    int64
 	Accepted   int64 // events that are new in the store
 	Duplicates int64
@@ -67,7 +67,7 @@ func Run(ctx context.Context, st store.Store, paths []string, opts Options) (*Re
 		return nil, err
 	}
 	defer load.Rollback() //nolint:errcheck // after Commit it does nothing
-	skip, err := held(ctx, st)
+	have, err := held(ctx, st)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +91,7 @@ func Run(ctx context.Context, st store.Store, paths []string, opts Options) (*Re
 		})
 	}
 	first := load.FirstFile()
-	rd := &source.Reader{Limits: opts.Limits, Blocks: opts.Workers + 4, Skip: skip, Progress: opts.Progress, FirstFile: first}
+	rd := &source.Reader{Limits: opts.Limits, Blocks: opts.Workers + 4, Skip: have.skip(), Progress: opts.Progress, FirstFile: first}
 	files, err := rd.Read(ctx, paths, func(b *source.Block) error {
 		if b.File.Ordinal-first >= store.MaxFiles { // said early, not after a terabyte
 			b.Release()
@@ -116,9 +116,9 @@ func Run(ctx context.Context, st store.Store, paths []string, opts Options) (*Re
 	if err != nil {
 		return nil, err
 	}
-	res := p.result(files)
+	res := p.result(files, have.barren)
 	res.Skipped = rd.Skipped()
-	accounts, err := storeFiles(files, res.Sources)
+	accounts, err := Accounts(res.Sources)
 	if err != nil {
 		return nil, err
 	}
@@ -413,8 +413,9 @@ func (w *worker) reject(raw []byte, pos parse.Position, reason string) {
 	})
 }
 
-// result makes the sources' account.
-func (p *pipeline) result(files []*source.File) *Result {
+// result makes the sources' account. Files that gave nothing before either are
+// not in it again.
+func (p *pipeline) result(files []*source.File, barren map[account]bool) *Result {
 	res := &Result{}
 	for _, f := range files {
 		st := p.stats[f.Ordinal]
@@ -449,6 +450,9 @@ func (p *pipeline) result(files []*source.File) *Result {
 		}
 		if src.Incomplete != "" {
 			res.Incomplete = append(res.Incomplete, f.Path+": "+src.Incomplete)
+			if st.records == 0 && barren[account{f.Path, f.SHA256, src.Incomplete}] {
+				continue
+			}
 		}
 		res.Records += st.records
 		res.Accepted += st.accepted

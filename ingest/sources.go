@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"midwatch/casefile"
-	"midwatch/source"
 	"midwatch/store"
 )
 
@@ -30,14 +29,6 @@ func Accounts(sources []casefile.Source) ([]store.File, error) {
 		out = append(out, f)
 	}
 	return out, nil
-}
-
-func storeFiles(files []*source.File, sources []casefile.Source) ([]store.File, error) {
-	out, err := Accounts(sources)
-	for i := range out {
-		out[i].OuterSHA256 = files[i].OuterSHA256
-	}
-	return out, err
 }
 
 // Sources reads the account of the store's files, in the order of their
@@ -83,30 +74,53 @@ func files(ctx context.Context, q store.Querier, fn func(s casefile.Source, oute
 	return nil
 }
 
-// held says which files the store holds whole, by the hash of their records or
-// of the file on disk; nil when it holds none. A file that could not be read to
-// its end is read again, and so is one of which that is not known. An archive
-// is held when all of its members are.
-func held(ctx context.Context, q store.Querier) (skip func(path, sha256 string) bool, err error) {
+// holdings are what a store has already, as far as a run needs to know.
+type holdings struct {
+	// sums has the hashes of files that it holds whole: of their records, and
+	// of the file on disk. A file that could not be read to its end is read
+	// again, and so is one of which that is not known. An archive is held when
+	// all of its members are.
+	sums map[string]bool
+	// barren has the files of which nothing could be read, and why. They are
+	// tried again and not noted again.
+	barren map[account]bool
+}
+
+// account is a file with its hash and what was wrong with it.
+type account struct{ path, sum, why string }
+
+func held(ctx context.Context, q store.Querier) (*holdings, error) {
+	h := &holdings{sums: map[string]bool{}, barren: map[account]bool{}}
 	type member struct{ archive, path, sum string }
 	var parts []member // of which it is not known that they are whole
-	sums, paths := map[string]bool{}, map[member]bool{}
-	err = files(ctx, q, func(s casefile.Source, outer string, whole bool) {
-		if whole && s.Incomplete == "" {
-			sums[s.SHA256], sums[outer] = true, true
+	paths := map[member]bool{}
+	err := files(ctx, q, func(s casefile.Source, outer string, whole bool) {
+		switch {
+		case whole && s.Incomplete == "":
+			h.sums[s.SHA256], h.sums[outer] = true, true
 			paths[member{outer, s.Path, ""}] = true
-		} else if outer != s.SHA256 {
+			return
+		case whole && s.Records == 0 && len(s.Rejected) == 0:
+			h.barren[account{s.Path, s.SHA256, s.Incomplete}] = true
+		}
+		if outer != s.SHA256 {
 			parts = append(parts, member{outer, s.Path, s.SHA256})
 		}
 	})
 	for _, p := range parts {
-		if !sums[p.sum] && !paths[member{p.archive, p.path, ""}] { // nor was it read whole another time
-			delete(sums, p.archive)
+		if !h.sums[p.sum] && !paths[member{p.archive, p.path, ""}] { // nor was it read whole another time
+			delete(h.sums, p.archive)
 		}
 	}
-	delete(sums, "")
-	if err != nil || len(sums) == 0 {
-		return nil, err
+	delete(h.sums, "")
+	return h, err
+}
+
+// skip is what [source.Reader] asks before it reads a file; nil when there is
+// nothing to leave out, which spares hashing every file beforehand.
+func (h *holdings) skip() func(path, sha256 string) bool {
+	if len(h.sums) == 0 {
+		return nil
 	}
-	return func(_, sum string) bool { return sums[sum] }, nil
+	return func(_, sum string) bool { return h.sums[sum] }
 }

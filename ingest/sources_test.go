@@ -99,6 +99,30 @@ func TestHeldFilesAreSkipped(t *testing.T) {
 	}
 }
 
+// A file that cannot be read is noted once, and said every time.
+func TestUnreadableFilesAreNotedOnce(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{"a.json": ual(1, plain), "notes.txt": "Dear colleague", "z.json": ual(2, plain)} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	missing := filepath.Join(dir, "missing")
+	st := openStore(t)
+	for round := range 3 {
+		if res := ingested(t, st, dir, missing); len(res.Incomplete) != 2 || len(res.Sources) != 4*(1-min(round, 1)) {
+			t.Errorf("round %d: %d sources, %v", round, len(res.Sources), res.Incomplete)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "notes.txt"), []byte("Dear colleagues"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ingested(t, st, dir)
+	if n := queryInt(t, st, "SELECT count(*) FROM files"); n != 5 {
+		t.Errorf("%d files, want 5: another text is another file", n)
+	}
+}
+
 // What a store from before the account knows is given, and no more; its files
 // are read again rather than taken to be whole.
 func TestSourcesOfAnOldStore(t *testing.T) {
@@ -119,7 +143,7 @@ func TestSourcesOfAnOldStore(t *testing.T) {
 	if d := cmp.Diff(want, got); d != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, d)
 	}
-	if skip, err := held(t.Context(), st); skip != nil || err != nil {
+	if h, err := held(t.Context(), st); err != nil || h.skip() != nil {
 		t.Errorf("a file of which it is not known is held to be whole: %v", err)
 	}
 }

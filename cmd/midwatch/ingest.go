@@ -92,7 +92,7 @@ func runIngest(ctx context.Context, std stdio, paths []string, o ingestOptions) 
 	if err := st.Close(); err != nil {
 		return fmt.Errorf("close event store: %w", err)
 	}
-	gaps := gaps(res.Sources)
+	gaps := append(append([]string{}, res.Incomplete...), rejected(res.Sources)...)
 	if o.json {
 		err = printJSON(std, added{l.String(), len(res.Sources), len(res.Skipped), res.Records, res.Accepted, res.Duplicates, res.Rejected, gaps})
 	} else {

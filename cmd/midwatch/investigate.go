@@ -390,6 +390,11 @@ func gaps(sources []casefile.Source) []string {
 			out = append(out, s.Path+": "+s.Incomplete)
 		}
 	}
+	return append(out, rejected(sources)...)
+}
+
+// rejected says which records of the sources could not be used.
+func rejected(sources []casefile.Source) (out []string) {
 	for _, s := range sources {
 		for _, r := range s.Rejected {
 			out = append(out, fmt.Sprintf("%s: %s records rejected: %s (first in line %d)", s.Path, progress.Count(r.Count), r.Reason, r.FirstLine))
