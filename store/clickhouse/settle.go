@@ -205,7 +205,8 @@ func (s *Store) rename(ctx context.Context, where string, low, high uint32) erro
 			continue
 		}
 		for _, t := range []struct{ name, id, also string }{{"items", "event", ""}, {"events", "id", fmt.Sprintf(", bitOr(flags, %d) AS flags", event.FlagIDConflict)}} {
-			q := fmt.Sprintf("INSERT INTO %s SELECT * REPLACE (%s AS %s%s) FROM %s WHERE load = %d AND %s = %s SETTINGS insert_deduplicate = 1, insert_deduplication_token = '%s-%d-%s'",
+			// The condition stands inside: outside, its column is the new one.
+			q := fmt.Sprintf("INSERT INTO %s SELECT * REPLACE (%s AS %s%s) FROM (SELECT * FROM %s WHERE load = %d AND %s = %s) SETTINGS insert_deduplicate = 1, insert_deduplication_token = '%s-%d-%s'",
 				t.name, dialect.Quote(o.to), t.id, t.also, t.name, high, t.id, dialect.Quote(o.from), o.from, high, t.name)
 			if err := s.write(ctx, q); err != nil {
 				return err
