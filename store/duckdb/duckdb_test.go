@@ -345,3 +345,81 @@ func TestColumnsAreDistinct(t *testing.T) {
 		}
 	}
 }
+
+// The copy that docs/SCHEMA.md advises gives the room back, and a store.
+func TestCopyGivesRoomBack(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "SCHEMA.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, command, _ := strings.Cut(string(text), "duckdb -c \"")
+	command, _, found := strings.Cut(command, "\"\n")
+	if !found {
+		t.Fatal("the command is not in the text")
+	}
+	dir := t.TempDir()
+	audit, smaller := filepath.Join(dir, "audit.duckdb"), filepath.Join(dir, "smaller.duckdb")
+	s, err := Open(audit, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := s.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &event.Batch{}
+	for i := range 50000 {
+		e := storetest.Event(i)
+		e.CorrID = e.ID.String() // does not compress
+		b.Events = append(b.Events, e)
+	}
+	if _, err := l.Claim(b); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Append(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Files(t.Context(), []store.File{{Ordinal: b.Events[0].File, Events: 50000}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Prune(t.Context(), time.UnixMicro(storetest.Event(45000).Time)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	other, err := Open(filepath.Join(dir, "other.duckdb"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	for q := range strings.SplitSeq(strings.NewReplacer("audit.duckdb", audit, "smaller.duckdb", smaller).Replace(command)+"; DETACH a; DETACH b", "; ") {
+		if _, err := other.db.Exec(q); err != nil {
+			t.Fatalf("%s: %v", q, err)
+		}
+	}
+	before, err := os.Stat(audit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := os.Stat(smaller)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after.Size() > before.Size()/2 {
+		t.Errorf("%d bytes of %d are left", after.Size(), before.Size())
+	}
+	if s, err = Open(smaller, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if ps, err := s.Check(t.Context()); err != nil || len(ps) > 0 {
+		t.Errorf("check: %v %v", ps, err)
+	}
+	if n := number(t, s, "SELECT count(*) FROM events"); n != 5000 {
+		t.Errorf("%d events, want 5000", n)
+	}
+}
