@@ -16,6 +16,7 @@ import (
 	"midwatch/ingest"
 	"midwatch/internal/casefolder"
 	"midwatch/store"
+	"midwatch/store/clickhouse"
 	"midwatch/store/duckdb"
 )
 
@@ -209,18 +210,28 @@ const (
 // openStore opens a store.
 func openStore(ctx context.Context, std stdio, l *location, mode access, noRaw bool, wait time.Duration) (store.Keeper, error) {
 	if l.server != nil {
-		// Servers: the place where store/clickhouse is plugged in. It gets
-		// l.server, l.password and the mode, and gives a store.Keeper.
-		return nil, fmt.Errorf("--store %s: %s:// is not supported yet; use a DuckDB file", l, l.server.Scheme)
+		o := l.clickHouse()
+		o.NoRaw, o.ReadOnly, o.Existing = noRaw, mode >= toAsk, mode != toAdd
+		return clickhouse.Open(ctx, o)
 	}
 	return openFile(ctx, std, l, mode, noRaw, wait)
+}
+
+// clickHouse says how the server is reached.
+func (l *location) clickHouse() clickhouse.Options {
+	u := *l.server
+	if u.Scheme == "clickhouses" {
+		q := u.Query()
+		q.Set("secure", "true")
+		u.Scheme, u.RawQuery = "clickhouse", q.Encode()
+	}
+	return clickhouse.Options{URL: u.String(), Password: l.password}
 }
 
 // migrateStore brings a store to the schema of this version.
 func migrateStore(ctx context.Context, std stdio, l *location, wait time.Duration) (from, to string, err error) {
 	if l.server != nil {
-		// Servers: and here.
-		return "", "", fmt.Errorf("--store %s: %s:// is not supported yet; use a DuckDB file", l, l.server.Scheme)
+		return clickhouse.Migrate(ctx, l.clickHouse())
 	}
 	if err := exists(l); err != nil {
 		return "", "", err

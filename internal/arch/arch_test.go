@@ -48,9 +48,10 @@ func allowed() map[string][]string {
 		"internal/clickhousetest/server":   {},
 		"internal/clickhousetest/testdeps": {"internal/clickhousetest"},
 		"internal/arch":                    {},
+		"internal/engines":                 {},
 		"internal/bench":                   {"enrich", "event", "ingest", "parse", "store/duckdb"},
 		"internal/eval":                    {"casefile", "event", "simulate", "simulate/score", "store", "store/duckdb"},
-		"cmd/midwatch":                     {"casefile", "detect", "enrich", "event", "ingest", "investigate", "parse", "report", "store", "store/duckdb", "internal/casefolder", "internal/progress", "simulate", "simulate/score"},
+		"cmd/midwatch":                     {"casefile", "detect", "enrich", "event", "ingest", "investigate", "parse", "report", "store", "store/clickhouse", "store/duckdb", "internal/casefolder", "internal/progress", "simulate", "simulate/score"},
 	}
 }
 

@@ -73,7 +73,8 @@ func newDB(cfg *config) *sql.DB { return driver.OpenDB(cfg.driver) }
 
 func (s *Store) init(ctx context.Context) error {
 	err := s.hello(ctx)
-	if code(err) == unknownDatabase && !s.opts.ReadOnly {
+	existing := s.opts.ReadOnly || s.opts.Existing
+	if code(err) == unknownDatabase && !existing {
 		err = s.createDatabase(ctx)
 	}
 	if err != nil {
@@ -87,7 +88,7 @@ func (s *Store) init(ctx context.Context) error {
 		return err
 	}
 	if have == "" {
-		if s.opts.ReadOnly {
+		if existing {
 			return fmt.Errorf("%w: database %s has none of its tables; `midwatch ingest` makes them", store.ErrSchema, s.cfg.database)
 		}
 		if err := s.create(ctx); err != nil {

@@ -24,6 +24,8 @@ type Options struct {
 	NoRaw bool
 	// ReadOnly opens a store that exists, for questions only.
 	ReadOnly bool
+	// Existing opens a store that exists, and makes none.
+	Existing bool
 	// Patience is how long a failed insert is tried again; default one minute.
 	Patience time.Duration
 }
