@@ -7,7 +7,7 @@ BIN     := bin/midwatch
 DEMO_USERS := 1000
 DEMO_DAYS  := 60
 
-.PHONY: help build demo test test-deps bench fuzz lint golden clean eval
+.PHONY: help build demo test test-deps clickhouse bench fuzz lint golden clean eval
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -30,6 +30,9 @@ test: ## run every test
 
 test-deps: ## fetch what the tests need beside Go modules (a ClickHouse engine, 570 MB, once)
 	@$(GO) run ./internal/clickhousetest/testdeps
+
+clickhouse: test-deps ## two ClickHouse servers to try things on, until interrupted
+	@$(GO) run ./internal/clickhousetest/up
 
 bench: build ## measure ingest against DuckDB's own, in one run (BENCH_SIZE=1GB BENCH_RUNS=5)
 	$(GO) run ./internal/bench -size $(or $(BENCH_SIZE),1GB) -runs $(or $(BENCH_RUNS),5) -corpora "$${MIDWATCH_CORPORA:-../shared/corpora}"

@@ -47,6 +47,7 @@ func allowed() map[string][]string {
 		"internal/clickhousetest":          {},
 		"internal/clickhousetest/server":   {},
 		"internal/clickhousetest/testdeps": {"internal/clickhousetest"},
+		"internal/clickhousetest/up":       {"internal/clickhousetest"},
 		"internal/arch":                    {},
 		"internal/engines":                 {},
 		"internal/bench":                   {"enrich", "event", "ingest", "parse", "store/duckdb"},
@@ -60,7 +61,7 @@ func cgo() []string { return []string{"store/duckdb", "internal/bench"} }
 
 // programs are those outside of cmd, for ourselves: they may print and exit.
 func programs() []string {
-	return []string{"internal/bench", "internal/eval", "internal/clickhousetest/server", "internal/clickhousetest/testdeps"}
+	return []string{"internal/bench", "internal/eval", "internal/clickhousetest/server", "internal/clickhousetest/testdeps", "internal/clickhousetest/up"}
 }
 
 type pkg struct {
