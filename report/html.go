@@ -416,15 +416,17 @@ func (p *page) chooseEvidence() {
 	slices.SortFunc(order, func(a, b string) int {
 		return cmp.Or(p.Case.Evidence[a].Time.Compare(p.Case.Evidence[b].Time.Time), strings.Compare(a, b))
 	})
+	var raws map[string][]byte
+	if p.opts.Raw != nil {
+		raws = p.opts.Raw(order)
+	}
 	budget := int64(rawBudget)
 	for i, id := range order {
 		e := evidenceView{Evidence: p.Case.Evidence[id], ID: id, N: i + 1}
-		if p.opts.Raw != nil {
-			if raw, ok := p.opts.Raw(id); ok {
-				n := min(int64(len(raw)), maxRaw, budget)
-				e.Record, e.Cut = cleanLines(string(raw[:n])), int64(len(raw))-n
-				budget -= n
-			}
+		if raw, ok := raws[id]; ok {
+			n := min(int64(len(raw)), maxRaw, budget)
+			e.Record, e.Cut = cleanLines(string(raw[:n])), int64(len(raw))-n
+			budget -= n
 		}
 		p.cite[id] = i + 1
 		p.Evidence = append(p.Evidence, e)

@@ -163,7 +163,13 @@ func hostileOptions() Options {
 		cards[f.Detector] = Card{Title: hostileStrings[0], Why: hostileStrings[2], FalsePositives: hostileStrings}
 		cards[clean(f.Detector)] = cards[f.Detector]
 	}
-	return Options{Cards: cards, Raw: func(string) ([]byte, bool) { return []byte(strings.Join(hostileStrings, "\n")), true }}
+	return Options{Cards: cards, Raw: func(ids []string) map[string][]byte {
+		out := map[string][]byte{}
+		for _, id := range ids {
+			out[id] = []byte(strings.Join(hostileStrings, "\n"))
+		}
+		return out
+	}}
 }
 
 func fillHostile(v reflect.Value, next func() string, depth int) {

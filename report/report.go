@@ -62,9 +62,9 @@ type Options struct {
 	// Rows is how many rows the HTML page shows of a long table, and how many
 	// pieces of evidence in its appendix; 0 means [DefaultRows].
 	Rows int
-	// Raw returns the record behind an event id as it stands in its file. It
-	// may be nil, and return false for a record that was not kept.
-	Raw func(event string) (record []byte, ok bool)
+	// Raw returns the records behind events, by event id, as they stand in
+	// their files. It may be nil; an id that it does not know is left out.
+	Raw func(events []string) map[string][]byte
 	// Cards says about detectors what a finding does not repeat. It may be nil.
 	Cards map[string]Card
 }

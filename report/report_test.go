@@ -109,7 +109,15 @@ func testOptions(t testing.TB) Options {
 		t.Fatal(err)
 	}
 	return Options{
-		Raw: func(id string) ([]byte, bool) { s, ok := raw[id]; return []byte(s), ok },
+		Raw: func(ids []string) map[string][]byte {
+			out := map[string][]byte{}
+			for _, id := range ids {
+				if s, ok := raw[id]; ok {
+					out[id] = []byte(s)
+				}
+			}
+			return out
+		},
 		Cards: map[string]Card{
 			"app_only_mail_grant": {
 				Title:          "Application may read every mailbox",

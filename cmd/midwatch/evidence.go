@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -45,7 +47,7 @@ of where they stand. CASE is a case folder, or the store that a case stands on.
 		},
 	}
 	c.Flags().BoolVar(&rawOnly, "raw", false, "print the record's bytes and nothing else")
-	where.addWait(c.Flags())
+	where.addWait(c)
 	return c
 }
 
@@ -98,4 +100,32 @@ func record(ctx context.Context, q store.Querier, id string) (*logLine, error) {
 		l.raw = []byte(*text)
 	}
 	return &l, rows.Err()
+}
+
+// records reads what stands in the files, many events at a time.
+func records(ctx context.Context, q store.Querier, ids []string) (map[string][]byte, error) {
+	out := make(map[string][]byte, len(ids))
+	ids = slices.DeleteFunc(slices.Clone(ids), func(id string) bool { _, ok := event.ParseID(id); return !ok })
+	for chunk := range slices.Chunk(ids, 1000) {
+		query := "SELECT CAST(id AS VARCHAR), raw, raw_bytes FROM events WHERE id IN ('" + strings.Join(chunk, "', '") + "')"
+		err := store.Each(ctx, q, query, nil, func(scan func(...any) error) error {
+			var id string
+			var text *string
+			var bytes []byte
+			if err := scan(&id, &text, &bytes); err != nil {
+				return err
+			}
+			switch {
+			case text != nil:
+				out[id] = []byte(*text)
+			case bytes != nil:
+				out[id] = bytes
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("read the cited records: %w", err)
+		}
+	}
+	return out, nil
 }

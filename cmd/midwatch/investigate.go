@@ -12,7 +12,6 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"midwatch/casefile"
 	"midwatch/detect"
@@ -42,7 +41,8 @@ type readOptions struct {
 	quiet bool
 }
 
-func (o *readOptions) add(f *pflag.FlagSet) {
+func (o *readOptions) add(c *cobra.Command) {
+	f := c.Flags()
 	f.StringVar(&o.asn, "asn", "", "table of networks: MaxMind .mmdb, or CSV cidr,asn,org,kind[,country]")
 	f.StringVar(&o.raw, "raw", "all", "keep records byte for byte (all), or only file and position (none)")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print no progress")
@@ -90,8 +90,8 @@ A case appears whole or not at all.
 	f.StringVarP(&o.out, "out", "o", "", "case folder to write (default: named after the store or the first PATH, in this folder)")
 	f.StringVar(&o.directory, "directory", "", "CSV of users: user,department,job_title,enabled,mfa_registered")
 	f.BoolVar(&o.json, "json", false, "print the verdict and counts as JSON")
-	o.readOptions.add(f)
-	o.storeFlags.add(f)
+	o.readOptions.add(c)
+	o.storeFlags.add(c)
 	return c
 }
 
@@ -322,12 +322,10 @@ func writeCase(ctx context.Context, d *casefolder.Draft, st store.Store, c *case
 	if err := casefolder.WriteFile(d.File(casefolder.Case), func(w io.Writer) error { return casefile.Write(w, c) }); err != nil {
 		return err
 	}
-	opts := report.Options{Cards: make(map[string]report.Card), Raw: func(id string) ([]byte, bool) {
-		l, err := record(ctx, st, id)
-		if err != nil || l == nil || l.raw == nil {
-			return nil, false
-		}
-		return l.raw, true
+	var failed error
+	opts := report.Options{Cards: make(map[string]report.Card), Raw: func(ids []string) (out map[string][]byte) {
+		out, failed = records(ctx, st, ids)
+		return out
 	}}
 	for _, det := range detect.All() {
 		k := det.Card()
@@ -335,7 +333,7 @@ func writeCase(ctx context.Context, d *casefolder.Draft, st store.Store, c *case
 	}
 	for _, f := range []report.Format{report.HTML{}, report.CSV{}} {
 		for _, name := range f.Files() {
-			if err := casefolder.WriteFile(d.File(name), func(w io.Writer) error { return f.Write(w, name, c, opts) }); err != nil {
+			if err := casefolder.WriteFile(d.File(name), func(w io.Writer) error { return errors.Join(f.Write(w, name, c, opts), failed) }); err != nil {
 				return err
 			}
 		}

@@ -221,10 +221,23 @@ func (s *Store) Stats(ctx context.Context) ([]store.Size, error) {
 				}
 				c.Disk += disk
 				c.Plain += plain
-				sizes[name].Disk += disk
-				sizes[name].Plain += plain
 			}
-			return rows.Err()
+			if err := rows.Err(); err != nil {
+				return err
+			}
+			// Small parts keep their columns in one file: the server knows
+			// their size together only.
+			for _, t := range tables() {
+				var disk, plain int64
+				err := n.db.QueryRowContext(ctx, "SELECT toInt64(coalesce(total_bytes, 0)), toInt64(coalesce(total_bytes_uncompressed, 0)) FROM system.tables WHERE database = "+dialect.Quote(s.cfg.database)+
+					" AND name = "+dialect.Quote(strings.TrimPrefix(s.cfg.local(t.name), s.cfg.database+"."))).Scan(&disk, &plain)
+				if err != nil {
+					return err
+				}
+				sizes[t.name].Disk += disk
+				sizes[t.name].Plain += plain
+			}
+			return nil
 		}()
 		if err != nil {
 			return nil, fmt.Errorf("measure the store: node %s: %w", n.addr, explain(err))
