@@ -45,10 +45,9 @@ The environment variable ` + envStore + ` may name the store.
 			return runIngest(c.Context(), std, args, o)
 		},
 	}
-	f := c.Flags()
-	o.readOptions.add(f)
-	o.storeFlags.add(f)
-	f.BoolVar(&o.json, "json", false, "print the counts as JSON")
+	o.readOptions.add(c)
+	o.storeFlags.add(c)
+	c.Flags().BoolVar(&o.json, "json", false, "print the counts as JSON")
 	return c
 }
 

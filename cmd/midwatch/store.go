@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/pflag"
+	"github.com/spf13/cobra"
 
 	"midwatch/ingest"
 	"midwatch/internal/casefolder"
@@ -39,13 +39,13 @@ taken from the environment variable ` + envPassword + `, or from the URL; it
 is never printed and never written into a case.
 `
 
-func (f *storeFlags) add(flags *pflag.FlagSet) {
-	flags.StringVar(&f.store, "store", "", "event store: DuckDB file, clickhouse:// URL, or case folder")
-	f.addWait(flags)
+func (f *storeFlags) add(c *cobra.Command) {
+	c.Flags().StringVar(&f.store, "store", "", "event store: DuckDB file, clickhouse:// URL, or case folder")
+	f.addWait(c)
 }
 
-func (f *storeFlags) addWait(flags *pflag.FlagSet) {
-	flags.DurationVar(&f.wait, "wait", 10*time.Minute, "how long to wait for another process that has the DuckDB file open")
+func (f *storeFlags) addWait(c *cobra.Command) {
+	c.Flags().DurationVar(&f.wait, "wait", 10*time.Minute, "how long to wait for another process that has the DuckDB file open")
 }
 
 // location is where the store is that --store names, the environment, or the

@@ -66,7 +66,7 @@ is listed with what to do about it.
 			})
 		},
 	}
-	f.add(c.Flags())
+	f.add(c)
 	return c
 }
 
@@ -95,7 +95,7 @@ columns those are listed that take at least 1 % of it; --json has them all.
 			})
 		},
 	}
-	f.add(c.Flags())
+	f.add(c)
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
 }
@@ -182,7 +182,7 @@ find these any more.
 			})
 		},
 	}
-	f.add(c.Flags())
+	f.add(c)
 	c.Flags().StringVar(&before, "before", "", "remove what is before this day (2024-01-31) or moment (2024-01-31T12:00:00Z), UTC")
 	c.Flags().StringVar(&keep, "keep", "", "remove what is older than so many days (400d)")
 	c.Flags().BoolVar(&yes, "yes", false, "remove it, and not only say what would be removed")
@@ -263,7 +263,7 @@ it was. There is no way back; keep a copy if an older midwatch is to read it.
 			return nil
 		},
 	}
-	f.add(c.Flags())
+	f.add(c)
 	return c
 }
 
