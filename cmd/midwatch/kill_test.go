@@ -91,7 +91,8 @@ func midwatch(t *testing.T, args ...string) *exec.Cmd {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &exec.Cmd{Path: self, Args: append([]string{"midwatch"}, args...), Env: os.Environ()}
+	// What a killed process leaves in the temporary folder goes with the test's.
+	return &exec.Cmd{Path: self, Args: append([]string{"midwatch"}, args...), Env: append(os.Environ(), "TMPDIR="+t.TempDir())}
 }
 
 // tenantFiles writes the logs of a small organization.

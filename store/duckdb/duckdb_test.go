@@ -126,7 +126,7 @@ func TestKill(t *testing.T) {
 	acknowledged := int64(0)
 	for round := range 6 {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestKill$")
-		cmd.Env = append(os.Environ(), "MIDWATCH_TEST_KILL="+path)
+		cmd.Env = append(os.Environ(), "MIDWATCH_TEST_KILL="+path, "TMPDIR="+t.TempDir())
 		out, err := cmd.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)

@@ -177,7 +177,7 @@ func TestKilledMigration(t *testing.T) {
 			t.Fatal(err)
 		}
 		cmd := exec.Command(os.Args[0], "-test.run=^TestKilledMigration$")
-		cmd.Env = append(os.Environ(), "MIDWATCH_TEST_MIGRATE="+path)
+		cmd.Env = append(os.Environ(), "MIDWATCH_TEST_MIGRATE="+path, "TMPDIR="+t.TempDir())
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
