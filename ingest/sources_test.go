@@ -194,7 +194,7 @@ func TestInferTenantsInSeveralLoads(t *testing.T) {
 	if n := queryInt(t, st, inferred); n != 1 {
 		t.Errorf("%d inferred when the evidence came later, want 1", n)
 	}
-	if err := st.AssignTenant(t.Context(), 0, tenant, ""); err != nil { // as if it had not happened
+	if err := st.AssignTenants(t.Context(), []store.Assignment{{File: 0, From: tenant, To: ""}}); err != nil { // as if it had not happened
 		t.Fatal(err)
 	}
 	res := ingested(t, st, nameless, named)

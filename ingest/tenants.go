@@ -69,17 +69,19 @@ func InferTenants(ctx context.Context, st store.Store) error {
 		}
 		return strings.Compare(a.from, b.from)
 	})
+	var as []store.Assignment
 	for _, p := range parts {
 		if len(found[p]) != 1 {
 			continue
 		}
 		for to := range found[p] {
-			if err := st.AssignTenant(ctx, p.file, p.from, to); err != nil {
-				return err
-			}
+			as = append(as, store.Assignment{File: p.file, From: p.from, To: to})
 		}
 	}
-	return nil
+	if len(as) == 0 {
+		return nil
+	}
+	return st.AssignTenants(ctx, as)
 }
 
 // domainOwners says which tenant a domain belongs to: the one whose people and

@@ -46,10 +46,11 @@ type Store interface {
 	// Begin starts a load. There is one load at a time; a second Begin waits
 	// for the first to end or for ctx.
 	Begin(ctx context.Context) (Load, error)
-	// AssignTenant gives the events of a file whose tenant is from (empty: that
-	// name none) the tenant to, and marks them [event.FlagTenantInferred]. Ids
-	// stay as they are. It may be repeated, and not while a load is open.
-	AssignTenant(ctx context.Context, file int32, from, to string) error
+	// AssignTenants gives events that name no tenant, or another than their
+	// organization's, the one that they belong to, and marks them
+	// [event.FlagTenantInferred]. Ids stay as they are. It may be repeated, and
+	// not while a load is open.
+	AssignTenants(ctx context.Context, as []Assignment) error
 	// Close releases the store. It fails if a load is open.
 	Close() error
 }
@@ -78,6 +79,13 @@ type Load interface {
 	Commit(ctx context.Context) error
 	// Rollback forgets the load. After Commit it does nothing.
 	Rollback() error
+}
+
+// Assignment says that the events of a file whose tenant is From (empty: that
+// name none) belong to the tenant To.
+type Assignment struct {
+	File     int32
+	From, To string
 }
 
 // MaxFiles is how many files one load may hold. Stores that several processes

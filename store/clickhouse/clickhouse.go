@@ -239,8 +239,12 @@ func onCluster(statement, table string) string {
 
 // create makes the tables. The version is written last.
 func (s *Store) create(ctx context.Context) error {
+	tune, err := s.tune(ctx)
+	if err != nil {
+		return err
+	}
 	for _, t := range tables() {
-		for i, q := range s.cfg.ddl(t) {
+		for i, q := range s.cfg.ddl(t, tune) {
 			at := s.cfg.local(t.name)
 			if i == 1 {
 				at = s.cfg.database + "." + t.name
@@ -251,6 +255,27 @@ func (s *Store) create(ctx context.Context) error {
 		}
 	}
 	return s.write(ctx, "INSERT INTO meta (key, value) VALUES ('schema', "+dialect.Quote(schemaVersion)+")")
+}
+
+// tune is the end of a list of settings: those that this server knows.
+func (s *Store) tune(ctx context.Context) (string, error) {
+	rows, err := s.db.QueryContext(ctx, "SELECT name FROM system.merge_tree_settings ORDER BY name")
+	if err != nil {
+		return "", err
+	}
+	defer rows.Close()
+	var b strings.Builder
+	known := tuned()
+	for rows.Next() {
+		var n string
+		if err := rows.Scan(&n); err != nil {
+			return "", err
+		}
+		if v, ok := known[n]; ok {
+			b.WriteString(", " + n + " = " + v)
+		}
+	}
+	return b.String(), rows.Err()
 }
 
 // version is the version of the tables; empty when there are none.
@@ -355,13 +380,26 @@ func (s *Store) Query(ctx context.Context, query string, args ...any) (*sql.Rows
 	return rows, nil
 }
 
-// AssignTenant implements [store.Store].
-func (s *Store) AssignTenant(ctx context.Context, file int32, from, to string) error {
+// AssignTenants implements [store.Store]: in one mutation, for each rewrites
+// the columns of every part that it touches, and waits for the merges that are
+// under way.
+func (s *Store) AssignTenants(ctx context.Context, as []store.Assignment) error {
+	if len(as) == 0 {
+		return nil
+	}
+	var when, all strings.Builder
+	for i, a := range as {
+		cond := fmt.Sprintf("file = %d AND coalesce(tenant, '') = %s", a.File, dialect.Quote(a.From))
+		fmt.Fprintf(&when, "%s, %s, ", cond, dialect.Quote(a.To))
+		if i > 0 {
+			all.WriteString(" OR ")
+		}
+		all.WriteString(cond)
+	}
 	t := s.cfg.local("events")
-	q := fmt.Sprintf("ALTER TABLE %s UPDATE tenant = %s, flags = bitOr(flags, %d) WHERE file = %d AND coalesce(tenant, '') = %s SETTINGS mutations_sync = 2",
-		t, dialect.Quote(to), event.FlagTenantInferred, file, dialect.Quote(from))
+	q := fmt.Sprintf("ALTER TABLE %s UPDATE tenant = multiIf(%stenant), flags = bitOr(flags, %d) WHERE %s SETTINGS mutations_sync = 2", t, when.String(), event.FlagTenantInferred, all.String())
 	if err := s.everywhere(ctx, onCluster(q, t)); err != nil {
-		return fmt.Errorf("assign tenant: %w", explain(err))
+		return fmt.Errorf("assign tenants: %w", explain(err))
 	}
 	return nil
 }

@@ -98,8 +98,8 @@ func tables() []table {
 		{"rejects", columns("rejects", event.RejectColumns()), "0", "ENGINE = MergeTree ORDER BY (file, line) " + settings},
 		{"files", columns("files", event.FileColumns()), "0", "ENGINE = MergeTree ORDER BY file " + settings},
 		{"loads", []column{plain("load UInt32"), plain("holder String"), plain("state UInt8"), plain("first Int32"), plain("at DateTime64(3, 'UTC') DEFAULT now64(3)")}, "0",
-			"ENGINE = MergeTree ORDER BY (load, holder)"},
-		{"meta", []column{plain("key String"), plain("value String"), plain("at DateTime64(3, 'UTC') DEFAULT now64(3)")}, "0", "ENGINE = MergeTree ORDER BY key"},
+			"ENGINE = MergeTree ORDER BY (load, holder) " + settings},
+		{"meta", []column{plain("key String"), plain("value String"), plain("at DateTime64(3, 'UTC') DEFAULT now64(3)")}, "0", "ENGINE = MergeTree ORDER BY key " + settings},
 	}
 }
 
@@ -112,14 +112,25 @@ func (c *config) local(table string) string {
 	return c.database + "." + table
 }
 
+// tuned lists settings of tables that newer servers know. They cost nothing to
+// leave out: what is inserted comes in large blocks of many columns, for which
+// a file and a megabyte of buffer for each column is most of the work.
+func tuned() map[string]string {
+	return map[string]string{
+		"min_bytes_for_wide_part":                       "268435456",
+		"min_columns_to_activate_adaptive_write_buffer": "1",
+		"auto_statistics_types":                         "''",
+	}
+}
+
 // ddl makes a table. Names are never taken from anywhere but this file and the
 // URL, whose names are checked.
-func (c *config) ddl(t table) []string {
+func (c *config) ddl(t table, tune string) []string {
 	defs := make([]string, len(t.columns))
 	for i, col := range t.columns {
 		defs[i] = col.def
 	}
-	out := []string{fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s (%s) %s", c.local(t.name), strings.Join(defs, ", "), t.tail)}
+	out := []string{fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s (%s) %s", c.local(t.name), strings.Join(defs, ", "), t.tail+tune)}
 	if c.cluster != "" {
 		out = append(out, fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s.%s AS %s ENGINE = Distributed(%s, %s, %s_local, %s)",
 			c.database, t.name, c.local(t.name), c.cluster, c.database, t.name, t.shard))

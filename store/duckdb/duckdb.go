@@ -251,14 +251,20 @@ func (s *Store) Query(ctx context.Context, query string, args ...any) (*sql.Rows
 	return s.db.QueryContext(ctx, query, args...)
 }
 
-// AssignTenant implements [store.Store].
-func (s *Store) AssignTenant(ctx context.Context, file int32, from, to string) error {
-	_, err := s.db.ExecContext(ctx, "UPDATE events SET tenant = ?, flags = flags | ? WHERE file = ? AND coalesce(tenant, '') = ?",
-		to, int32(event.FlagTenantInferred), file, from)
+// AssignTenants implements [store.Store].
+func (s *Store) AssignTenants(ctx context.Context, as []store.Assignment) error {
+	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
-		return fmt.Errorf("assign tenant: %w", err)
+		return err
 	}
-	return nil
+	for _, a := range as {
+		_, err := tx.ExecContext(ctx, "UPDATE events SET tenant = ?, flags = flags | ? WHERE file = ? AND coalesce(tenant, '') = ?",
+			a.To, int32(event.FlagTenantInferred), a.File, a.From)
+		if err != nil {
+			return errors.Join(fmt.Errorf("assign tenants: %w", err), tx.Rollback())
+		}
+	}
+	return tx.Commit()
 }
 
 // Close implements [store.Store].

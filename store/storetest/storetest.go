@@ -436,7 +436,7 @@ func assignTenant(t *testing.T, open Open) {
 	b.Events[1].Tenant = ""
 	load(t, s, b)
 	for range 2 {
-		if err := s.AssignTenant(t.Context(), 3, "", "inferred"); err != nil {
+		if err := s.AssignTenants(t.Context(), []store.Assignment{{File: 3, To: "inferred"}}); err != nil {
 			t.Fatal(err)
 		}
 	}
