@@ -339,7 +339,7 @@ func (s *Store) compare(ctx context.Context) error {
 // fails: each of these rows may be there twice.
 func (s *Store) write(ctx context.Context, statement string) error {
 	return s.again(ctx, func() error {
-		_, err := s.db.ExecContext(driver.Context(ctx, driver.WithSettings(driver.Settings{"distributed_foreground_insert": 1})), statement)
+		_, err := s.db.ExecContext(driver.Context(ctx, driver.WithSettings(driver.Settings{"distributed_foreground_insert": 1, "async_insert": 0})), statement)
 		return err
 	})
 }

@@ -88,6 +88,8 @@ func plain(def string) column {
 func tables() []table {
 	// A block that is sent again after an error is recognized by its token.
 	const settings = "SETTINGS non_replicated_deduplication_window = 10000"
+	// A sign of life looks like the one before, and is none if it is taken for it.
+	const repeated = "SETTINGS non_replicated_deduplication_window = 0"
 	// Without a time a row lies in a partition of its own, hence nullable keys.
 	const events = settings + ", allow_nullable_key = 1"
 	return []table{
@@ -98,8 +100,8 @@ func tables() []table {
 		{"rejects", columns("rejects", event.RejectColumns()), "0", "ENGINE = MergeTree ORDER BY (file, line) " + settings},
 		{"files", columns("files", event.FileColumns()), "0", "ENGINE = MergeTree ORDER BY file " + settings},
 		{"loads", []column{plain("load UInt32"), plain("holder String"), plain("state UInt8"), plain("first Int32"), plain("at DateTime64(3, 'UTC') DEFAULT now64(3)")}, "0",
-			"ENGINE = MergeTree ORDER BY (load, holder) " + settings},
-		{"meta", []column{plain("key String"), plain("value String"), plain("at DateTime64(3, 'UTC') DEFAULT now64(3)")}, "0", "ENGINE = MergeTree ORDER BY key " + settings},
+			"ENGINE = MergeTree ORDER BY (load, holder) " + repeated},
+		{"meta", []column{plain("key String"), plain("value String"), plain("at DateTime64(3, 'UTC') DEFAULT now64(3)")}, "0", "ENGINE = MergeTree ORDER BY key " + repeated},
 	}
 }
 
