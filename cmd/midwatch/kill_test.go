@@ -17,6 +17,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"midwatch/event"
+	"midwatch/internal/clickhousetest"
 	"midwatch/simulate"
 	"midwatch/store"
 )
@@ -25,6 +27,11 @@ import (
 func TestKilledIngest(t *testing.T) {
 	dir := t.TempDir()
 	killRounds(t, filepath.Join(dir, "killed.duckdb"), filepath.Join(dir, "clean.duckdb"))
+}
+
+func TestKilledIngestClickHouse(t *testing.T) {
+	node := clickhousetest.Start(t, clickhousetest.Options{Nodes: 2}).Nodes[0]
+	killRounds(t, node.DSN(node.Database(t))+"?cluster=midwatch", node.DSN(node.Database(t)))
 }
 
 // killRounds reads a simulated tenant into two stores that do not exist yet, in
@@ -82,6 +89,48 @@ func killRounds(t *testing.T, killed, clean string) {
 		t.Errorf("what the stores hold (-clean +killed):\n%s", d)
 	}
 	t.Logf("both hold %v", want)
+}
+
+// Processes that read the same files into one store at the same time leave what
+// one of them alone does.
+func TestIngestSideBySide(t *testing.T) {
+	files := tenantFiles(t)
+	run := func(t *testing.T, many, one string) {
+		cmds := make([]*exec.Cmd, 3)
+		outs := make([]strings.Builder, len(cmds))
+		for i := range cmds {
+			cmds[i] = midwatch(t, append([]string{"ingest", "--quiet", "--store", many}, files...)...)
+			cmds[i].Stdout, cmds[i].Stderr = &outs[i], &outs[i]
+			if err := cmds[i].Start(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i, c := range cmds {
+			if err := c.Wait(); err != nil {
+				t.Errorf("process %d: %v\n%s", i, err, outs[i].String())
+			}
+		}
+		if out, err := midwatch(t, append([]string{"ingest", "--quiet", "--store", one}, files...)...).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		if out, err := midwatch(t, "store", "check", many).CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+		want, got := contents(t, one), contents(t, many)
+		for _, table := range []string{"events", "items"} {
+			if want[table] != got[table] {
+				t.Errorf("%s: %v, want %v", table, got[table], want[table])
+			}
+		}
+	}
+	t.Run("duckdb", func(t *testing.T) {
+		dir := t.TempDir()
+		run(t, filepath.Join(dir, "many.duckdb"), filepath.Join(dir, "one.duckdb"))
+	})
+	t.Run("clickhouse", func(t *testing.T) {
+		node := clickhousetest.Start(t, clickhousetest.Options{Nodes: 2}).Nodes[0]
+		run(t, node.DSN(node.Database(t))+"?cluster=midwatch", node.DSN(node.Database(t)))
+	})
 }
 
 // midwatch is a process of the program: the test's own binary under its name.
@@ -148,14 +197,21 @@ func contents(t *testing.T, spec string) map[string]tableSum {
 	paths := map[string]string{}
 	each(t, st, "SELECT file, path FROM files", func(row []string) { paths[row[0]] = row[1] })
 	out := map[string]tableSum{}
-	for table, file := range map[string]int{"events": column(t, st, "events", "file"), "items": -1, "rejects": column(t, st, "rejects", "file"), "files": column(t, st, "files", "file")} {
+	for table, cols := range map[string][]event.Column{"events": event.Columns(), "items": event.ItemColumns(), "rejects": event.RejectColumns(), "files": event.FileColumns()} {
 		var sum tableSum
-		each(t, st, "SELECT * FROM "+table, func(row []string) {
+		var names []string
+		file := -1
+		for i, c := range cols {
+			if c.Name == "file" {
+				file = i
+			}
+			if c.Name != "manifest" { // the account has the ordinal too
+				names = append(names, c.Name)
+			}
+		}
+		each(t, st, "SELECT "+strings.Join(names, ", ")+" FROM "+table, func(row []string) {
 			if file >= 0 {
 				row[file] = paths[row[file]]
-			}
-			if table == "files" { // its account has the ordinal too
-				row = row[:len(row)-1]
 			}
 			h := sha256.Sum256([]byte(strings.Join(row, "\x00")))
 			sum.Sum += binary.LittleEndian.Uint64(h[:])
@@ -170,26 +226,6 @@ func contents(t *testing.T, spec string) map[string]tableSum {
 		out[table] = sum
 	}
 	return out
-}
-
-func column(t *testing.T, q store.Querier, table, name string) int {
-	t.Helper()
-	rows, err := q.Query(t.Context(), "SELECT * FROM "+table+" LIMIT 0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer rows.Close()
-	names, err := rows.Columns()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, n := range names {
-		if n == name {
-			return i
-		}
-	}
-	t.Fatalf("table %s has no column %s", table, name)
-	return 0
 }
 
 // each calls fn with each row as text.
