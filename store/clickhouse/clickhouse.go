@@ -33,6 +33,7 @@ import (
 type Store struct {
 	opts Options
 	cfg  *config
+	pace pace
 	db   *sql.DB
 
 	load chan struct{} // holds a token while no load of ours is open
@@ -59,7 +60,10 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Patience == 0 {
 		o.Patience = time.Minute
 	}
-	s := &Store{opts: o, cfg: cfg, load: make(chan struct{}, 1)}
+	if o.pace == (pace{}) {
+		o.pace = usualPace()
+	}
+	s := &Store{opts: o, cfg: cfg, pace: o.pace, load: make(chan struct{}, 1)}
 	s.load <- struct{}{}
 	s.db = newDB(cfg)
 	if err := s.init(ctx); err != nil {

@@ -125,7 +125,7 @@ func (s *Store) begin(ctx context.Context) (*load, error) {
 
 // live writes signs of life.
 func (l *load) live() {
-	t := time.NewTicker(beat)
+	t := time.NewTicker(l.s.pace.beat)
 	defer t.Stop()
 	for {
 		select {
@@ -453,7 +453,7 @@ func (l *load) commit(ctx context.Context) error {
 	}
 	for _, r := range rows {
 		if r.holder == l.me.holder && r.state != loaded && r.state != settled {
-			return fmt.Errorf("the load gave no sign of life for %s and was given up; nothing of it counts: run it again", deadAfter)
+			return fmt.Errorf("the load gave no sign of life for %s and was given up; nothing of it counts: run it again", l.s.pace.deadAfter)
 		}
 	}
 	return nil

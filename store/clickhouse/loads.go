@@ -25,12 +25,16 @@ const (
 	withdrawn = 4 // its number was somebody else's
 )
 
-const (
-	beat = 5 * time.Second
+// pace is how often loads give a sign of life, and how long they may give none.
+type pace struct {
+	beat time.Duration
 	// deadAfter is how long a load may be silent. One that is declared dead by
-	// mistake cannot commit, and says so.
-	deadAfter = time.Minute
-)
+	// mistake cannot commit, and says so. All that write to a store must mean
+	// the same by it, so that it is no option of theirs.
+	deadAfter time.Duration
+}
+
+func usualPace() pace { return pace{beat: 5 * time.Second, deadAfter: time.Minute} }
 
 // loadRow is one load, as one holder has it.
 type loadRow struct {
@@ -130,7 +134,7 @@ func (s *Store) claim(ctx context.Context) (loadRow, error) {
 		me.number = 1
 		for _, r := range others {
 			me.number = max(me.number, r.number+1)
-			if r.state == open && r.silent < deadAfter {
+			if r.state == open && r.silent < s.pace.deadAfter {
 				next = max(next, int64(r.first)+store.MaxFiles)
 			}
 		}
@@ -150,7 +154,7 @@ func (s *Store) claim(ctx context.Context) (loadRow, error) {
 			if r.holder == me.holder || r.state == withdrawn {
 				continue
 			}
-			if r.number == me.number || r.state == open && r.silent < deadAfter && overlap(r.first, me.first) {
+			if r.number == me.number || r.state == open && r.silent < s.pace.deadAfter && overlap(r.first, me.first) {
 				clash = true
 			}
 		}
@@ -180,7 +184,7 @@ func overlap(a, b int32) bool {
 // bury marks loads that gave no sign of life and removes their rows.
 func (s *Store) bury(ctx context.Context, loads []loadRow) (n int64, err error) {
 	for _, r := range loads {
-		if r.state != open || r.silent < deadAfter {
+		if r.state != open || r.silent < s.pace.deadAfter {
 			continue
 		}
 		if err := s.writeLoad(ctx, r, dead); err != nil {

@@ -28,6 +28,8 @@ type Options struct {
 	Existing bool
 	// Patience is how long a failed insert is tried again; default one minute.
 	Patience time.Duration
+
+	pace pace // for tests; default usualPace
 }
 
 // config is what Options mean.

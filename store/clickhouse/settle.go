@@ -36,7 +36,7 @@ func (s *Store) settleAll(ctx context.Context) error {
 		for _, r := range loads {
 			switch {
 			case r.state != loaded:
-			case r.silent < 2*beat:
+			case r.silent < 2*s.pace.beat:
 				young = true // its own process is at it
 			default:
 				if err := s.settle(ctx, r); err != nil {
