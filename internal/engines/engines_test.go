@@ -136,12 +136,12 @@ func TestCorpora(t *testing.T) {
 }
 
 func TestSimulated(t *testing.T) {
-	for i, scenario := range []string{"midnight", "loudspray", "consentphish", "bec"} {
+	for i, o := range []simulate.Options{{Scenario: "midnight", Users: 100, Days: 25}, {Scenario: "mixed", Users: 100, Days: 15}} {
+		o.Seed = uint64(40 + i)
 		dir := t.TempDir()
-		_, err := simulate.Run(t.Context(), dir, simulate.Options{Scenario: scenario, Users: 120, Days: 20 + 20*(1-min(i, 1)), Seed: uint64(40 + i)}, nil)
-		if err != nil {
+		if _, err := simulate.Run(t.Context(), dir, o, nil); err != nil {
 			t.Fatal(err)
 		}
-		compare(t, input{scenario, []string{filepath.Join(dir, simulate.LogsDir)}, filepath.Join(dir, simulate.ContextDir, "asn.csv")})
+		compare(t, input{o.Scenario, []string{filepath.Join(dir, simulate.LogsDir)}, filepath.Join(dir, simulate.ContextDir, "asn.csv")})
 	}
 }

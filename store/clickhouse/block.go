@@ -168,11 +168,14 @@ func (r *rows) bigint(v int64, null bool) {
 
 func (r *rows) bool(v, null bool) {
 	c := r.next(null)
+	c.data = append(c.data, bit(v))
+}
+
+func bit(v bool) byte {
 	if v {
-		c.data = append(c.data, 1)
-	} else {
-		c.data = append(c.data, 0)
+		return 1
 	}
+	return 0
 }
 
 // The times that ClickHouse's DateTime64 holds, in microseconds: 1900 to 2299.
@@ -301,5 +304,6 @@ func (b *block) event(e *event.Event) {
 		r.bytesOf(nil, true)
 	}
 	r.int(int32(b.load), false)
+	r.bool(len(e.Tenant) != len("00000000-0000-0000-0000-000000000000"), false) // nameless
 	r.end()
 }

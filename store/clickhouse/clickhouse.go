@@ -42,7 +42,9 @@ type Store struct {
 	visible string // condition on column load: what questions see
 	nodes   []node
 	steps   []migration
-	alone   bool // ON CLUSTER is not to be had: each node is told by itself
+
+	materialized bool // the server knows AS MATERIALIZED
+	alone        bool // ON CLUSTER is not to be had: each node is told by itself
 }
 
 // node is one server of the cluster.
@@ -132,6 +134,11 @@ func (s *Store) hello(ctx context.Context) error {
 	if err := s.db.QueryRowContext(ctx, "SELECT version()").Scan(&v); err != nil {
 		return err
 	}
+	var n int64
+	if err := s.db.QueryRowContext(ctx, "SELECT toInt64(count()) FROM system.settings WHERE name = 'enable_materialized_cte'").Scan(&n); err != nil {
+		return err
+	}
+	s.materialized = n > 0
 	return checkServer(v)
 }
 
@@ -356,6 +363,9 @@ func (s *Store) settings() driver.Settings {
 	m := maps.Clone(driver.Settings(dialect.Settings()))
 	// Lists of what other questions found are written into questions.
 	m["max_query_size"], m["max_ast_elements"], m["max_expanded_ast_elements"] = 1<<28, 10_000_000, 50_000_000
+	if s.materialized {
+		m["enable_materialized_cte"] = 1
+	}
 	// database/sql cannot scan what the driver makes of LowCardinality(Nullable).
 	m["low_cardinality_allow_in_native_format"] = 0
 	var filters []string
@@ -369,6 +379,9 @@ func (s *Store) settings() driver.Settings {
 // Query implements [store.Querier]. It is tried again where the connection
 // fails before the first row.
 func (s *Store) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if !s.materialized {
+		query = dialect.WithoutMaterialized(query)
+	}
 	q, err := dialect.ClickHouse(query, args...)
 	if err != nil {
 		return nil, err
@@ -384,25 +397,53 @@ func (s *Store) Query(ctx context.Context, query string, args ...any) (*sql.Rows
 	return rows, nil
 }
 
-// AssignTenants implements [store.Store]: in one mutation, for each rewrites
-// the columns of every part that it touches, and waits for the merges that are
-// under way.
+// AssignTenants implements [store.Store]. ClickHouse changes rows by writing
+// their part of the table anew, after the merges that it takes part in: only
+// the partitions of events that name no tenant are touched.
 func (s *Store) AssignTenants(ctx context.Context, as []store.Assignment) error {
 	if len(as) == 0 {
 		return nil
 	}
-	var when, all strings.Builder
+	var change, where strings.Builder
 	for i, a := range as {
 		cond := fmt.Sprintf("file = %d AND coalesce(tenant, '') = %s", a.File, dialect.Quote(a.From))
-		fmt.Fprintf(&when, "%s, %s, ", cond, dialect.Quote(a.To))
+		fmt.Fprintf(&change, "%s, %s, ", cond, dialect.Quote(a.To))
 		if i > 0 {
-			all.WriteString(" OR ")
+			where.WriteString(" OR ")
 		}
-		all.WriteString(cond)
+		where.WriteString(cond)
 	}
 	t := s.cfg.local("events")
-	q := fmt.Sprintf("ALTER TABLE %s UPDATE tenant = multiIf(%stenant), flags = bitOr(flags, %d) WHERE %s SETTINGS mutations_sync = 2", t, when.String(), event.FlagTenantInferred, all.String())
-	if err := s.everywhere(ctx, onCluster(q, t)); err != nil {
+	partitions := func() (out []string, err error) {
+		rows, err := s.db.QueryContext(ctx, "SELECT DISTINCT _partition_id FROM events WHERE nameless = 1 AND ("+where.String()+") ORDER BY 1")
+		if err != nil {
+			return nil, err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var id string
+			if err := rows.Scan(&id); err != nil {
+				return nil, err
+			}
+			out = append(out, id)
+		}
+		return out, rows.Err()
+	}
+	err := s.again(ctx, func() error {
+		ids, err := partitions()
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			q := fmt.Sprintf("ALTER TABLE %s UPDATE tenant = multiIf(%stenant), flags = bitOr(flags, %d) IN PARTITION ID %s WHERE nameless = 1 AND (%s) SETTINGS mutations_sync = 2",
+				t, change.String(), event.FlagTenantInferred, dialect.Quote(id), where.String())
+			if err := s.everywhere(ctx, onCluster(q, t)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
 		return fmt.Errorf("assign tenants: %w", explain(err))
 	}
 	return nil

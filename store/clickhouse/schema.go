@@ -92,9 +92,11 @@ func tables() []table {
 	const repeated = "SETTINGS non_replicated_deduplication_window = 0"
 	// Without a time a row lies in a partition of its own, hence nullable keys.
 	const events = settings + ", allow_nullable_key = 1"
+	// Events that name no tenant by its GUID lie apart: they may be assigned one
+	// later, which rewrites the parts that they lie in.
 	return []table{
-		{"events", append(columns("events", event.Columns()), plain("INDEX ids id TYPE bloom_filter(0.01) GRANULARITY 2")), "sipHash64(id)",
-			"ENGINE = MergeTree PARTITION BY toYYYYMM(time) ORDER BY (class, time) " + events},
+		{"events", append(columns("events", event.Columns()), plain("nameless UInt8"), plain("INDEX ids id TYPE bloom_filter(0.01) GRANULARITY 2")), "sipHash64(id)",
+			"ENGINE = MergeTree PARTITION BY (toYYYYMM(time), nameless) ORDER BY (class, time) " + events},
 		{"items", append(columns("items", event.ItemColumns()), plain("time Nullable(DateTime64(6, 'UTC'))")), "sipHash64(event)",
 			"ENGINE = MergeTree PARTITION BY toYYYYMM(time) ORDER BY (event) " + events},
 		{"rejects", columns("rejects", event.RejectColumns()), "0", "ENGINE = MergeTree ORDER BY (file, line) " + settings},

@@ -18,6 +18,8 @@
 //     BOOLEAN, DATE, TIMESTAMP and UUID (ids are text in ClickHouse, whose own
 //     UUIDs sort by their second half);
 //   - TIMESTAMP '2024-01-12 00:00:00';
+//   - name AS MATERIALIZED (…) for a common table expression that is small and
+//     used several times: ClickHouse would work it out each time;
 //   - ? for an argument: string, integer, float, bool, time.Time or nil.
 //
 // What it leaves out on purpose, with what to write instead:
@@ -85,7 +87,7 @@ func words() map[string]bool {
 	m := map[string]bool{}
 	for _, w := range strings.Fields(`select distinct from where and or not in as on using join inner left right full outer cross lateral group by having order limit offset
 		union all intersect except case when then else end is null like ilike between exists over partition rows range filter with values interval
-		cast true false asc desc nulls first last current row preceding following unbounded`) {
+		cast materialized true false asc desc nulls first last current row preceding following unbounded`) {
 		m[w] = true
 	}
 	return m
@@ -242,6 +244,26 @@ func beforeText(toks []token, i int) bool {
 		}
 	}
 	return false
+}
+
+// WithoutMaterialized leaves the word MATERIALIZED out of a question, for
+// servers that do not know it.
+func WithoutMaterialized(query string) string {
+	toks, err := tokens(query)
+	if err != nil || !strings.Contains(query, "MATERIALIZED") {
+		return query
+	}
+	var b strings.Builder
+	for i, t := range toks {
+		switch {
+		case t.kind == text:
+			b.WriteString("'" + strings.ReplaceAll(t.text, "'", "''") + "'")
+		case t.kind == word && t.text == "MATERIALIZED" && lastWord(toks[:i]) == "as":
+		default:
+			b.WriteString(t.text)
+		}
+	}
+	return b.String()
 }
 
 // Quote writes a string as a ClickHouse literal.

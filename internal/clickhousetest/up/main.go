@@ -19,7 +19,7 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, clickhousetest.Options{Nodes: *nodes, Dir: *dir, MaxMemory: 8 << 30}); err != nil {
+	if err := run(ctx, clickhousetest.Options{Nodes: *nodes, Dir: *dir, MaxMemory: 8 << 30, Config: "<background_pool_size>8</background_pool_size>"}); err != nil {
 		fmt.Fprintln(os.Stderr, "up:", err)
 		os.Exit(1)
 	}
