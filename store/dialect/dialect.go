@@ -29,7 +29,10 @@
 //     (ClickHouse takes 32 bits);
 //   - correlated subqueries: a join (ClickHouse refuses them over shards);
 //   - lag() and lead() over an expression that cannot be NULL: ClickHouse fills
-//     in its type's default where there is no row.
+//     in its type's default where there is no row;
+//   - min, max and sum of what cannot be NULL (id, source, line, …) where no row
+//     may be: ClickHouse gives its type's default. (Its setting for that breaks
+//     FILTER over shards, in version 26.7.)
 //
 // The rest of the difference is in settings that a ClickHouse store gives with
 // each question ([Settings]): NULL, not a default, where an outer join finds
@@ -97,11 +100,10 @@ func words() map[string]bool {
 // means what it means in DuckDB.
 func Settings() map[string]any {
 	return map[string]any{
-		"join_use_nulls":                     1,        // a row that an outer join does not find is NULL, not a default
-		"cast_keep_nullable":                 1,        // CAST(NULL AS …) is NULL
-		"prefer_column_name_to_alias":        1,        // coalesce(x, '') AS x does not change x elsewhere in the SELECT
-		"aggregate_functions_null_for_empty": 1,        // min of nothing is NULL
-		"distributed_product_mode":           "global", // subqueries over shards are run once and sent to each
+		"join_use_nulls":              1,        // a row that an outer join does not find is NULL, not a default
+		"cast_keep_nullable":          1,        // CAST(NULL AS …) is NULL
+		"prefer_column_name_to_alias": 1,        // coalesce(x, '') AS x does not change x elsewhere in the SELECT
+		"distributed_product_mode":    "global", // subqueries over shards are run once and sent to each
 		// ClickHouse 26.7 pushes a condition with NOT IN (subquery) into the parts
 		// of a join that it sends to shards, and loses rows: internal/engines.
 		"allow_push_predicate_ast_for_distributed_subqueries": 0,
