@@ -34,8 +34,9 @@ test-deps: ## fetch what the tests need beside Go modules (a ClickHouse engine, 
 clickhouse: test-deps ## two ClickHouse servers to try things on, until interrupted
 	@$(GO) run ./internal/clickhousetest/up
 
-bench: build ## measure ingest against DuckDB's own, in one run (BENCH_SIZE=1GB BENCH_RUNS=5)
-	$(GO) run ./internal/bench -size $(or $(BENCH_SIZE),1GB) -runs $(or $(BENCH_RUNS),5) -corpora "$${MIDWATCH_CORPORA:-../shared/corpora}"
+bench: ## measure both stores, in one run (BENCH="ingest disk shards growth" BENCH_SIZE=1GB BENCH_RUNS=5)
+	@$(MAKE) --no-print-directory test-deps || true # without the engine ClickHouse is left out
+	$(GO) run ./internal/bench -size $(or $(BENCH_SIZE),1GB) -runs $(or $(BENCH_RUNS),5) -corpora "$${MIDWATCH_CORPORA:-../shared/corpora}" $(BENCH)
 
 eval: build ## measure on simulated tenants against their answer keys (EVAL=small EVAL_SEEDS=5 EVAL_USERS=300)
 	@$(GO) run ./internal/eval -grid $(or $(EVAL),large) -seeds $(or $(EVAL_SEEDS),0) -users $(or $(EVAL_USERS),0) -revision "$$(git describe --always --dirty)"

@@ -37,6 +37,7 @@ func allowed() map[string][]string {
 		"detect":              {"event", "store", "casefile"},
 		"detect/detecttest":   {"event", "store", "casefile"},
 		"investigate":         {"event", "store", "casefile", "detect"},
+		"sigma":               {},
 		"simulate":            {},
 		"simulate/score":      {"simulate", "casefile"},
 		"report":              {"casefile"},
@@ -50,7 +51,7 @@ func allowed() map[string][]string {
 		"internal/clickhousetest/up":       {"internal/clickhousetest"},
 		"internal/arch":                    {},
 		"internal/engines":                 {},
-		"internal/bench":                   {"enrich", "event", "ingest", "parse", "store/duckdb"},
+		"internal/bench":                   {"detect", "enrich", "event", "ingest", "investigate", "parse", "simulate", "store", "store/clickhouse", "store/duckdb", "internal/clickhousetest"},
 		"internal/eval":                    {"casefile", "event", "simulate", "simulate/score", "store", "store/duckdb"},
 		"cmd/midwatch":                     {"casefile", "detect", "enrich", "event", "ingest", "investigate", "parse", "report", "store", "store/clickhouse", "store/duckdb", "internal/casefolder", "internal/progress", "simulate", "simulate/score"},
 	}
