@@ -239,7 +239,7 @@ func TestAnswerIsLost(t *testing.T) {
 					if err := l.commit(t.Context()); err != nil {
 						t.Fatal(err)
 					}
-					if err := s.settle(t.Context(), l.me); err != nil {
+					if err := s.settle(t.Context(), l.me, true); err != nil {
 						t.Fatal(err)
 					}
 					l.end()

@@ -112,7 +112,7 @@ func (s *Store) checkLoads(ctx context.Context) ([]store.Problem, error) {
 	unfinished, unsettled := 0, 0
 	for _, r := range loads {
 		switch {
-		case r.state == open && r.silent > 2*s.pace.deadAfter: // younger ones the next load buries on its way
+		case r.state < loaded && r.silent > 2*s.pace.deadAfter: // younger ones the next load buries on its way
 			unfinished++
 		case r.state == loaded && r.silent > 2*s.pace.deadAfter:
 			unsettled++

@@ -47,9 +47,20 @@ type load struct {
 	seq     int
 	rejects map[rejectKey]int
 	files   []store.File
+	sent    map[string]int64 // rows of each table that the server has said it stored
+	fate    fate
 	closed  bool
 	err     error
 }
+
+// fate is what is known of a load that has not ended well.
+type fate int
+
+const (
+	undecided fate = iota
+	unknown        // it was said to be complete, and whether that arrived is not known
+	givenUp        // others took it for dead
+)
 
 type rejectKey struct {
 	file   int32
@@ -95,7 +106,7 @@ func (s *Store) begin(ctx context.Context) (*load, error) {
 	if err := s.refresh(ctx); err != nil {
 		return nil, err
 	}
-	l := &load{s: s, me: me, rejects: map[rejectKey]int{}, held: map[shelf]bool{}, idle: make(chan *block, blocks), full: make(chan *block)}
+	l := &load{s: s, me: me, rejects: map[rejectKey]int{}, sent: map[string]int64{}, held: map[shelf]bool{}, idle: make(chan *block, blocks), full: make(chan *block)}
 	if l.set, err = idset.New(); err != nil {
 		return nil, err
 	}
@@ -285,6 +296,9 @@ func (l *load) sendBlock(c *conn, b *block) error {
 		if err != nil {
 			return err
 		}
+		l.mu.Lock()
+		l.sent[t.name] += int64(t.r.n)
+		l.mu.Unlock()
 	}
 	return nil
 }
@@ -379,8 +393,10 @@ func (l *load) Files(_ context.Context, files []store.File) error {
 	return nil
 }
 
-// Commit implements [store.Load]. The row that says "loaded" is the commit:
-// until it is there nothing of the load counts, from then on all of it.
+// Commit implements [store.Load]. The row that says "settled" is the commit:
+// until it is there nothing of the load counts, from then on all of it. It
+// comes after the one that says "loaded", with which the load is complete,
+// whatever becomes of this process.
 func (l *load) Commit(ctx context.Context) error {
 	l.mu.Lock()
 	if l.closed {
@@ -388,21 +404,26 @@ func (l *load) Commit(ctx context.Context) error {
 		return errors.New("clickhouse: the load has ended")
 	}
 	l.mu.Unlock()
+	stop := context.AfterFunc(ctx, func() { l.stop(context.Cause(ctx)) })
+	defer stop()
 	if err := l.flush(ctx); err != nil {
 		return err
 	}
-	err := l.commit(ctx)
-	if err != nil {
-		return fmt.Errorf("commit: %w", explain(err))
+	if err := l.commit(ctx); err != nil {
+		err = explain(err)
+		if l.fate == unknown {
+			return fmt.Errorf("commit: it is not known whether the load is complete; run the same command again, which adds nothing twice: %w", err)
+		}
+		return fmt.Errorf("commit: %w", err)
 	}
-	if err := l.s.settle(ctx, l.me); err != nil {
-		err = fmt.Errorf("the load is complete and counts; looking for events that other loads wrote at the same time failed and is done again by the next: %w", explain(err))
+	if err := l.s.settle(ctx, l.me, true); err != nil {
+		err = fmt.Errorf("commit: the load is complete, but it counts only when it is clear which of its events other loads have too; run the same command again: %w", explain(err))
 		l.end()
 		return err
 	}
 	l.end()
 	if err := l.s.refresh(ctx); err != nil {
-		return fmt.Errorf("commit: %w", explain(err))
+		return fmt.Errorf("the load counts; looking at it: %w", explain(err))
 	}
 	return nil
 }
@@ -444,16 +465,39 @@ func (l *load) commit(ctx context.Context) error {
 			return fmt.Errorf("write files: %w", err)
 		}
 	}
-	if err := l.s.writeLoad(ctx, l.me, loaded); err != nil {
-		return err
-	}
-	rows, err := l.s.loads(ctx)
+	loads, err := l.s.loads(ctx)
 	if err != nil {
 		return err
 	}
-	for _, r := range rows {
-		if r.holder == l.me.holder && r.state != loaded && r.state != settled {
-			return fmt.Errorf("the load gave no sign of life for %s and was given up; nothing of it counts: run it again", l.s.pace.deadAfter)
+	if s := find(loads, l.me.holder).state; s == dead || s == withdrawn {
+		l.fate = givenUp
+		return errGivenUp{l.s.pace.deadAfter}
+	}
+	if err := l.verify(ctx); err != nil {
+		return err
+	}
+	said, err := l.s.queue(ctx, l.me, true)
+	switch {
+	case errors.As(err, new(errGivenUp)):
+		l.fate = givenUp
+	case err != nil && said:
+		l.fate = unknown
+	}
+	return err
+}
+
+// verify counts what the server has of the load. A server that died while it
+// stored a block may have the block's token without the block; and somebody may
+// have taken the tables their deduplication.
+func (l *load) verify(ctx context.Context) error {
+	for _, t := range []string{"events", "items", "rejects"} {
+		var n int64
+		err := l.s.ask(ctx, fmt.Sprintf("load = %d", l.me.number), "SELECT toInt64(count()) FROM "+t+fmt.Sprintf(" WHERE load = %d", l.me.number), func(scan func(...any) error) error { return scan(&n) })
+		if err != nil {
+			return fmt.Errorf("count what was written: %w", err)
+		}
+		if n != l.sent[t] {
+			return fmt.Errorf("table %s has %d rows of this load, and %d were written: nothing of it counts; run the same command again, and if it fails again, `midwatch store check`", t, n, l.sent[t])
 		}
 	}
 	return nil
@@ -476,7 +520,15 @@ func (l *load) Rollback() error {
 	// a load waits.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(l.ctx), 3*time.Second)
 	defer cancel()
-	err := l.s.writeLoad(ctx, l.me, dead)
+	if l.fate == unknown {
+		// It may be complete: whoever opens the store next settles it then.
+		l.end()
+		return nil
+	}
+	var err error
+	if l.fate != givenUp {
+		err = l.s.writeLoad(ctx, l.me, dead)
+	}
 	if err == nil {
 		l.s.remove(ctx, l.me.number)
 	}

@@ -18,11 +18,12 @@ import (
 // added to: a load's state is the greatest that any row gives it, so that a row
 // written twice changes nothing and nobody has to be first.
 const (
-	open      = 0 // its rows do not count yet; a row a few seconds is its sign of life
-	loaded    = 1 // all its rows are there: they count
-	settled   = 2 // and none of them repeats another load's
-	dead      = 3 // it ended, or gave no sign of life: its rows never count
-	withdrawn = 4 // its number was somebody else's
+	open      = 0 // its rows do not count; a row a few seconds is its sign of life
+	doubted   = 1 // it gave no sign of life for long: whoever says so looks once more before it is dead
+	loaded    = 2 // all its rows are there; it waits for its turn to be settled
+	settled   = 3 // and none of them repeats another load's: they count
+	dead      = 4 // its rows never count
+	withdrawn = 5 // so does this one's: its number was somebody else's, or it was doubted before it was loaded
 )
 
 // pace is how often loads give a sign of life, and how long they may give none.
@@ -42,6 +43,8 @@ type loadRow struct {
 	holder string
 	state  uint8
 	first  int32         // ordinal of its first file
+	ticket uint32        // loads are settled in the order of their tickets; 0 is none yet
+	doubts bool          // somebody doubted it, whatever it is now
 	silent time.Duration // since its last sign of life, by the server's clock
 }
 
@@ -50,18 +53,18 @@ func (s *Store) loads(ctx context.Context) ([]loadRow, error) {
 	var out []loadRow
 	err := s.again(ctx, func() error {
 		out = out[:0]
-		rows, err := s.db.QueryContext(ctx, "SELECT toInt64(load), holder, toInt64(max(state)), max(first), dateDiff('millisecond', max(at), now64(3)) FROM loads GROUP BY load, holder ORDER BY load, holder")
+		rows, err := s.db.QueryContext(ctx, "SELECT toInt64(load), holder, toInt64(max(state)), max(first), toInt64(max(ticket)), toInt64(max(state = 1)), dateDiff('millisecond', max(at), now64(3)) FROM loads GROUP BY load, holder ORDER BY load, holder")
 		if err != nil {
 			return err
 		}
 		defer rows.Close()
 		for rows.Next() {
 			var r loadRow
-			var n, state, ms int64
-			if err := rows.Scan(&n, &r.holder, &state, &r.first, &ms); err != nil {
+			var n, state, ticket, doubts, ms int64
+			if err := rows.Scan(&n, &r.holder, &state, &r.first, &ticket, &doubts, &ms); err != nil {
 				return err
 			}
-			r.number, r.state, r.silent = uint32(n), uint8(state), time.Duration(ms)*time.Millisecond
+			r.number, r.state, r.ticket, r.doubts, r.silent = uint32(n), uint8(state), uint32(ticket), doubts > 0, time.Duration(ms)*time.Millisecond
 			out = append(out, r)
 		}
 		return rows.Err()
@@ -73,16 +76,31 @@ func (s *Store) loads(ctx context.Context) ([]loadRow, error) {
 }
 
 func (s *Store) writeLoad(ctx context.Context, r loadRow, state uint8) error {
-	return s.write(ctx, fmt.Sprintf("INSERT INTO loads (load, holder, state, first) VALUES (%d, '%s', %d, %d)", r.number, r.holder, state, r.first))
+	return s.write(ctx, fmt.Sprintf("INSERT INTO loads (load, holder, state, first, ticket) VALUES (%d, '%s', %d, %d, %d)", r.number, r.holder, state, r.first, r.ticket))
 }
 
-// seen is the condition on column load that selects the rows of complete loads.
+// writeFor is writeLoad about somebody else's load: it is no sign of its life.
+func (s *Store) writeFor(ctx context.Context, r loadRow, state uint8) error {
+	return s.write(ctx, fmt.Sprintf("INSERT INTO loads (load, holder, state, first, ticket, at) VALUES (%d, '%s', %d, %d, %d, toDateTime64(0, 3, 'UTC'))", r.number, r.holder, state, r.first, r.ticket))
+}
+
+// find is a load as it is in the table.
+func find(loads []loadRow, holder string) loadRow {
+	for _, r := range loads {
+		if r.holder == holder {
+			return r
+		}
+	}
+	return loadRow{}
+}
+
+// seen is the condition on column load that selects the rows that count.
 func seen(loads []loadRow) string {
-	complete := map[uint32]bool{}
+	counts := map[uint32]bool{}
 	var last uint32
 	for _, r := range loads {
-		if r.state == loaded || r.state == settled {
-			complete[r.number] = true
+		if r.state == settled {
+			counts[r.number] = true
 			last = max(last, r.number)
 		}
 	}
@@ -91,7 +109,7 @@ func seen(loads []loadRow) string {
 	}
 	var holes []string
 	for n := uint32(1); n < last; n++ {
-		if !complete[n] {
+		if !counts[n] {
 			holes = append(holes, fmt.Sprint(n))
 		}
 	}
@@ -134,7 +152,7 @@ func (s *Store) claim(ctx context.Context) (loadRow, error) {
 		me.number = 1
 		for _, r := range others {
 			me.number = max(me.number, r.number+1)
-			if r.state == open && r.silent < s.pace.deadAfter {
+			if r.mayWrite(s.pace) {
 				next = max(next, int64(r.first)+store.MaxFiles)
 			}
 		}
@@ -154,7 +172,7 @@ func (s *Store) claim(ctx context.Context) (loadRow, error) {
 			if r.holder == me.holder || r.state == withdrawn {
 				continue
 			}
-			if r.number == me.number || r.state == open && r.silent < s.pace.deadAfter && overlap(r.first, me.first) {
+			if r.number == me.number || r.mayWrite(s.pace) && overlap(r.first, me.first) {
 				clash = true
 			}
 		}
@@ -177,17 +195,33 @@ func (s *Store) claim(ctx context.Context) (loadRow, error) {
 	return me, errors.New("clickhouse: too many processes begin a load at once; try again")
 }
 
+// mayWrite reports whether a load may yet write to the files whose ordinals it
+// took: also one that will be doubted in a moment.
+func (r *loadRow) mayWrite(p pace) bool { return r.state < loaded && r.silent < 2*p.deadAfter }
+
 func overlap(a, b int32) bool {
 	return a < b+store.MaxFiles && b < a+store.MaxFiles
 }
 
-// bury marks loads that gave no sign of life and removes their rows.
+// bury ends loads that gave no sign of life and removes their rows. A load that
+// says "loaded" and is not doubted goes on; who doubts one and then does not
+// find it loaded ends it. Each writes before it reads, so that never both do.
 func (s *Store) bury(ctx context.Context, loads []loadRow) (n int64, err error) {
 	for _, r := range loads {
-		if r.state != open || r.silent < s.pace.deadAfter {
+		if r.state >= loaded || r.silent < s.pace.deadAfter {
 			continue
 		}
-		if err := s.writeLoad(ctx, r, dead); err != nil {
+		if err := s.writeFor(ctx, r, doubted); err != nil {
+			return n, err
+		}
+		now, err := s.loads(ctx)
+		if err != nil {
+			return n, err
+		}
+		if find(now, r.holder).state >= loaded {
+			continue
+		}
+		if err := s.writeFor(ctx, r, dead); err != nil {
 			return n, err
 		}
 		n++

@@ -101,7 +101,7 @@ func tables() []table {
 			"ENGINE = MergeTree PARTITION BY toYYYYMM(time) ORDER BY (event) " + events},
 		{"rejects", columns("rejects", event.RejectColumns()), "0", "ENGINE = MergeTree ORDER BY (file, line) " + settings},
 		{"files", columns("files", event.FileColumns()), "0", "ENGINE = MergeTree ORDER BY file " + settings},
-		{"loads", []column{plain("load UInt32"), plain("holder String"), plain("state UInt8"), plain("first Int32"), plain("at DateTime64(3, 'UTC') DEFAULT now64(3)")}, "0",
+		{"loads", []column{plain("load UInt32"), plain("holder String"), plain("state UInt8"), plain("first Int32"), plain("ticket UInt32"), plain("at DateTime64(3, 'UTC') DEFAULT now64(3)")}, "0",
 			"ENGINE = MergeTree ORDER BY (load, holder) " + repeated},
 		{"meta", []column{plain("key String"), plain("value String"), plain("at DateTime64(3, 'UTC') DEFAULT now64(3)")}, "0", "ENGINE = MergeTree ORDER BY key " + repeated},
 	}
