@@ -73,8 +73,8 @@ func (r *reach) read(ctx context.Context, q store.Querier, c *grown) error {
 	query := `SELECT CAST(e.id AS VARCHAR), e.source, coalesce(e.tenant, ''), e.class, e.time, coalesce(e.mailbox, ''), coalesce(e.mailbox_id, ''), coalesce(e.access, ''), e.throttled,
 			coalesce(e.item_count, 0), coalesce(e.flags, 0), coalesce(e.app_id, ''), coalesce(e.token_id, ''),
 			coalesce(i.kind, ''), coalesce(i.message_id, ''), coalesce(i.item_id, ''), coalesce(i.folder, ''), coalesce(i.subject, ''), coalesce(i.names, ''), i.size
-		FROM (SELECT * FROM events WHERE class IN ('mail_access', 'attachment_access') AND coalesce(outcome, '') <> 'failure' AND ` + where + `) e
-		LEFT JOIN items i ON i.event = e.id
+		FROM events e LEFT JOIN items i ON i.event = e.id
+		WHERE e.class IN ('mail_access', 'attachment_access') AND coalesce(e.outcome, '') <> 'failure' AND ` + where + `
 		ORDER BY e.time, e.id, i.kind, i.message_id, i.item_id, i.folder, i.names`
 	var cur string
 	var named int64

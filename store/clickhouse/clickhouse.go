@@ -379,6 +379,9 @@ func (s *Store) settings() driver.Settings {
 // Query implements [store.Querier]. It is tried again where the connection
 // fails before the first row.
 func (s *Store) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	if s.cfg.cluster != "" {
+		query = dialect.Local(query, "items_local")
+	}
 	if !s.materialized {
 		query = dialect.WithoutMaterialized(query)
 	}

@@ -364,7 +364,7 @@ func (s *Store) endPrune(ctx context.Context) error {
 	when += " AND (" + p.Loads + ")"
 	events, items, files := s.cfg.local("events"), s.cfg.local("items"), s.cfg.local("files")
 	type change struct{ at, what string }
-	changes := []change{{items, "DELETE WHERE " + when}, {events, "DELETE WHERE " + when}}
+	changes := []change{{items, "DELETE WHERE at" + strings.TrimPrefix(when, "time")}, {events, "DELETE WHERE " + when}}
 	var f, n []string
 	for _, file := range slices.Sorted(maps.Keys(p.Events)) {
 		f, n = append(f, fmt.Sprint(file)), append(n, fmt.Sprint(p.Events[file]))

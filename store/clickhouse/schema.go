@@ -97,8 +97,10 @@ func tables() []table {
 	return []table{
 		{"events", append(columns("events", event.Columns()), plain("nameless UInt8"), plain("INDEX ids id TYPE bloom_filter(0.01) GRANULARITY 2")), "sipHash64(id)",
 			"ENGINE = MergeTree PARTITION BY (toYYYYMM(time), nameless) ORDER BY (class, time) " + events},
-		{"items", append(columns("items", event.ItemColumns()), plain("time Nullable(DateTime64(6, 'UTC'))")), "sipHash64(event)",
-			"ENGINE = MergeTree PARTITION BY toYYYYMM(time) ORDER BY (event) " + events},
+		// at is the event's time under another name, so that a question that joins
+		// the two can say time.
+		{"items", append(columns("items", event.ItemColumns()), plain("at Nullable(DateTime64(6, 'UTC'))")), "sipHash64(event)",
+			"ENGINE = MergeTree PARTITION BY toYYYYMM(at) ORDER BY (event) " + events},
 		{"rejects", columns("rejects", event.RejectColumns()), "0", "ENGINE = MergeTree ORDER BY (file, line) " + settings},
 		{"files", columns("files", event.FileColumns()), "0", "ENGINE = MergeTree ORDER BY file " + settings},
 		{"loads", []column{plain("load UInt32"), plain("holder String"), plain("state UInt8"), plain("first Int32"), plain("ticket UInt32"), plain("at DateTime64(3, 'UTC') DEFAULT now64(3)")}, "0",

@@ -238,6 +238,73 @@ func following(toks []token, i int) string {
 	return ""
 }
 
+// Local makes joins of events with their items stay on the shards: both lie by
+// the event's id, so that a shard's events have their items beside them. It
+// replaces the table in
+//
+//	FROM events e [LEFT] JOIN items i ON i.event = e.id
+//
+// where the left side is the table itself: what a subquery gives is joined
+// where the question was asked, with all items.
+func Local(query, items string) string {
+	if !strings.Contains(query, "items") {
+		return query
+	}
+	toks, err := tokens(query)
+	if err != nil {
+		return query
+	}
+	var at []int // the tokens that are not space
+	for i, t := range toks {
+		if t.kind != space {
+			at = append(at, i)
+		}
+	}
+	is := func(k int, want ...string) bool {
+		for j, w := range want {
+			if k+j >= len(at) || w != "*" && !strings.EqualFold(toks[at[k+j]].text, w) {
+				return false
+			}
+		}
+		return true
+	}
+	changed := false
+	for k := range at {
+		if !is(k, "from", "events", "*") {
+			continue
+		}
+		e, j := toks[at[k+2]].text, k+3
+		if is(j, "left") || is(j, "inner") {
+			j++
+		}
+		if !is(j, "join", "items", "*", "on") {
+			continue
+		}
+		i := toks[at[j+2]].text
+		if is(j+4, i, ".", "event", "=", e, ".", "id") || is(j+4, e, ".", "id", "=", i, ".", "event") {
+			toks[at[j+1]].text = items
+			changed = true
+		}
+	}
+	if !changed {
+		return query
+	}
+	return write(toks)
+}
+
+// write is the inverse of tokens.
+func write(toks []token) string {
+	var b strings.Builder
+	for _, t := range toks {
+		if t.kind == text {
+			b.WriteString("'" + strings.ReplaceAll(t.text, "'", "''") + "'")
+		} else {
+			b.WriteString(t.text)
+		}
+	}
+	return b.String()
+}
+
 // beforeText reports whether the next token is a text.
 func beforeText(toks []token, i int) bool {
 	for _, t := range toks[i+1:] {
@@ -255,17 +322,13 @@ func WithoutMaterialized(query string) string {
 	if err != nil || !strings.Contains(query, "MATERIALIZED") {
 		return query
 	}
-	var b strings.Builder
+	var out []token
 	for i, t := range toks {
-		switch {
-		case t.kind == text:
-			b.WriteString("'" + strings.ReplaceAll(t.text, "'", "''") + "'")
-		case t.kind == word && t.text == "MATERIALIZED" && lastWord(toks[:i]) == "as":
-		default:
-			b.WriteString(t.text)
+		if t.kind != word || t.text != "MATERIALIZED" || lastWord(toks[:i]) != "as" {
+			out = append(out, t)
 		}
 	}
-	return b.String()
+	return write(out)
 }
 
 // Quote writes a string as a ClickHouse literal.
