@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"strconv"
 	"strings"
 	"sync"
@@ -162,7 +163,7 @@ func (s *Store) createDatabase(ctx context.Context) error {
 	defer db.Close()
 	q := "CREATE DATABASE IF NOT EXISTS " + s.cfg.database
 	if s.cfg.cluster != "" {
-		if _, err := db.ExecContext(ctx, q+" ON CLUSTER "+s.cfg.cluster); err == nil || !noOnCluster(err) {
+		if _, err := db.ExecContext(ctx, q+" ON CLUSTER "+dialect.Quote(s.cfg.cluster)); err == nil || !noOnCluster(err) {
 			return err
 		}
 		nodes, err := s.nodesOf(ctx, db)
@@ -209,7 +210,7 @@ func (s *Store) nodesOf(ctx context.Context, db *sql.DB) ([]node, error) {
 		if err := rows.Scan(&host, &port); err != nil {
 			return nil, err
 		}
-		addr := host + ":" + strconv.FormatInt(port, 10)
+		addr := net.JoinHostPort(host, strconv.FormatInt(port, 10))
 		out = append(out, node{addr, driver.OpenDB(s.cfg.on(addr))})
 	}
 	if err := rows.Err(); err != nil {
@@ -229,7 +230,7 @@ func (s *Store) everywhere(ctx context.Context, statement string) error {
 		return err
 	}
 	if !s.alone {
-		_, err := s.db.ExecContext(ctx, fmt.Sprintf(statement, " ON CLUSTER "+s.cfg.cluster))
+		_, err := s.db.ExecContext(ctx, fmt.Sprintf(statement, " ON CLUSTER "+dialect.Quote(s.cfg.cluster)))
 		if err == nil || !noOnCluster(err) {
 			return err
 		}

@@ -1,9 +1,11 @@
 package clickhouse
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"regexp"
 	"strings"
 	"time"
@@ -16,7 +18,8 @@ type Options struct {
 	// URL is clickhouse://user@host:9000/database, with further hosts after
 	// commas. It takes clickhouse-go's parameters (secure=true,
 	// skip_verify=true, dial_timeout=10s, compress=lz4, …) and ours:
-	// cluster=NAME makes Distributed tables over the shards of a cluster.
+	// cluster=NAME makes Distributed tables over the shards of a cluster,
+	// ca=FILE is the authority (PEM) that signed the servers' certificates.
 	URL string
 	// Password is used where URL has none.
 	Password string
@@ -40,30 +43,79 @@ type config struct {
 	label    string // the URL without password, for people
 }
 
-// name is what a database or cluster may be called, so that it needs no quoting.
-var name = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]*$`)
+// isDatabase says what a database may be called, so that it needs no quoting;
+// clusters are quoted.
+func isDatabase(s string) bool { return regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`).MatchString(s) }
+func isCluster(s string) bool  { return regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]*$`).MatchString(s) }
+
+// parse reads a store's URL. A password that is not escaped moves the parts of
+// a URL about, so that a part of it could be taken for the host or the
+// database: nothing of such a URL is repeated anywhere.
+func parse(raw string) (*url.URL, error) {
+	unreadable := errors.New("the store's URL cannot be read; it is clickhouse://user@host:9000/database, and a password with special characters belongs into MIDWATCH_STORE_PASSWORD (or is escaped, as p%40ss for p@ss)")
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" || strings.ContainsAny(u.Path+u.Fragment, "@") || strings.Contains(raw, "#") {
+		return nil, unreadable
+	}
+	q, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return nil, unreadable
+	}
+	for k, vs := range q {
+		given := strings.Join(vs, "") != "" || k == "secure" || k == "skip_verify" || k == "password"
+		if !given || strings.Contains(k, "@") || k != "password" && k != "username" && strings.Contains(strings.Join(vs, ""), "@") {
+			return nil, unreadable
+		}
+	}
+	return u, nil
+}
 
 func (o Options) config() (*config, error) {
-	u, err := url.Parse(o.URL)
+	u, err := parse(o.URL)
 	if err != nil {
-		return nil, errors.New("the store's URL cannot be read; it is clickhouse://user@host:9000/database") // the URL may hold a password: it is not repeated
+		return nil, err
 	}
 	if u.Scheme != "clickhouse" {
 		return nil, fmt.Errorf("a store's URL begins with clickhouse://, not %s://", u.Scheme)
 	}
-	c := &config{database: strings.Trim(u.Path, "/"), cluster: u.Query().Get("cluster"), label: Label(o.URL)}
-	if !name.MatchString(c.database) {
+	q := u.Query()
+	c := &config{database: strings.Trim(u.Path, "/"), cluster: q.Get("cluster"), label: Label(o.URL)}
+	if !isDatabase(c.database) {
 		return nil, fmt.Errorf("the store's URL must name a database (letters, digits, _): clickhouse://%s/midwatch", u.Host)
 	}
-	if c.cluster != "" && !name.MatchString(c.cluster) {
-		return nil, fmt.Errorf("cluster %q is not a name", c.cluster)
+	if c.cluster != "" && !isCluster(c.cluster) {
+		return nil, fmt.Errorf("cluster %q is not a name (letters, digits, _ . -)", c.cluster)
 	}
-	q := u.Query()
+	if q.Has("database") {
+		return nil, errors.New("the store's URL names the database after the host: clickhouse://user@host:9000/midwatch, without database=")
+	}
+	ca := q.Get("ca")
+	q.Del("ca")
 	q.Del("cluster")
 	u.RawQuery = q.Encode()
 	d, err := driver.ParseDSN(u.String())
 	if err != nil {
-		return nil, fmt.Errorf("the store's URL: %s", strings.ReplaceAll(err.Error(), u.String(), c.label))
+		// What the driver says may hold what it was given.
+		text := err.Error()
+		for _, secret := range []string{u.String(), u.Redacted(), u.RawQuery} {
+			if secret != "" {
+				text = strings.ReplaceAll(text, secret, "…")
+			}
+		}
+		return nil, fmt.Errorf("the store's URL: %s", text)
+	}
+	if ca != "" {
+		if d.TLS == nil {
+			return nil, errors.New("the store's URL names an authority (ca) and no TLS: add secure=true")
+		}
+		pem, err := os.ReadFile(ca)
+		if err != nil {
+			return nil, fmt.Errorf("the authority of the servers' certificates: %w", err)
+		}
+		d.TLS.RootCAs = x509.NewCertPool()
+		if !d.TLS.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("%s holds no certificate in PEM form", ca)
+		}
 	}
 	if d.Auth.Password == "" {
 		d.Auth.Password = o.Password
@@ -91,7 +143,7 @@ func (o Options) config() (*config, error) {
 
 // Label is a store's URL without its password, for people and for case files.
 func Label(raw string) string {
-	u, err := url.Parse(raw)
+	u, err := parse(raw)
 	if err != nil {
 		return "clickhouse://…"
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"midwatch/event"
+	"midwatch/store/dialect"
 )
 
 // schemaVersion is kept in table meta. It counts the shapes that these tables
@@ -139,7 +140,7 @@ func (c *config) ddl(t table, tune string) []string {
 	out := []string{fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s (%s) %s", c.local(t.name), strings.Join(defs, ", "), t.tail+tune)}
 	if c.cluster != "" {
 		out = append(out, fmt.Sprintf("CREATE TABLE IF NOT EXISTS %s.%s AS %s ENGINE = Distributed(%s, %s, %s_local, %s)",
-			c.database, t.name, c.local(t.name), c.cluster, c.database, t.name, t.shard))
+			c.database, t.name, c.local(t.name), dialect.Quote(c.cluster), c.database, t.name, t.shard))
 	}
 	return out
 }
