@@ -37,7 +37,11 @@ func Each(ctx context.Context, q Querier, query string, args []any, fn func(scan
 			return err
 		}
 	}
-	return rows.Err()
+	err = rows.Err()
+	if x, ok := q.(interface{ Explain(error) error }); ok && err != nil {
+		return x.Explain(err) // stores know better than the driver what to do about it
+	}
+	return err
 }
 
 // Store keeps events. Implementations are safe for concurrent use.

@@ -126,8 +126,13 @@ func wrongVersion(have string) error {
 	return fmt.Errorf("%w: its schema is version %s, this program knows version %s; use the newer program", store.ErrSchema, have, schemaVersion)
 }
 
-// oldest is the oldest server that the questions run on.
-const oldest = "25.3"
+// oldest is the oldest server that the questions run on: the first that knows
+// the window functions lag and lead. They came in 25.7 and were brought back to
+// 25.6. The setting of [dialect.Settings] that came last,
+// allow_push_predicate_ast_for_distributed_subqueries, is of 25.1; NULLs that
+// greatest and least leave out are of 24.12.
+// Source: system.settings_changes of 26.7; ClickHouse pull requests 82108, 82218.
+const oldest = "25.6"
 
 // hello connects and asks who answers.
 func (s *Store) hello(ctx context.Context) error {
@@ -151,7 +156,7 @@ func checkServer(v string) error {
 		return a*1000 + b
 	}
 	if number(v) < number(oldest) {
-		return fmt.Errorf("the server is ClickHouse %s; Midwatch needs %s or newer (window functions lag and lead, and outer joins in its new analyzer): upgrade the server, or keep the events in a file (--store events.duckdb)", v, oldest)
+		return fmt.Errorf("the server is ClickHouse %s; Midwatch needs %s or newer (for its window functions lag and lead): upgrade the server, or keep the events in a file (--store events.duckdb)", v, oldest)
 	}
 	return nil
 }

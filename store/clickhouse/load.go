@@ -27,6 +27,9 @@ const (
 	// rejectRows is how many rows of table rejects one reason may have in one
 	// file. The counts in the case stay exact.
 	rejectRows = 1000
+	// insertTimeout is how long the server may be silent while it stores a
+	// block. One that hangs longer is asked again.
+	insertTimeout = 10 * time.Minute
 )
 
 // load implements [store.Load].
@@ -349,7 +352,7 @@ func (s *Store) dial(ctx context.Context) (*ch.Client, error) {
 	d := s.cfg.driver
 	var errs []error
 	for _, addr := range d.Addr {
-		o := ch.Options{Address: addr, Database: d.Auth.Database, User: d.Auth.Username, Password: d.Auth.Password, TLS: d.TLS, DialTimeout: d.DialTimeout, ReadTimeout: ch.NoTimeout, HandshakeTimeout: d.DialTimeout}
+		o := ch.Options{Address: addr, Database: d.Auth.Database, User: d.Auth.Username, Password: d.Auth.Password, TLS: d.TLS, DialTimeout: d.DialTimeout, ReadTimeout: insertTimeout, HandshakeTimeout: d.DialTimeout}
 		if d.Compression != nil && d.Compression.Method != 0 {
 			o.Compression = ch.CompressionLZ4
 		}
