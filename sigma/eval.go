@@ -17,7 +17,7 @@ import (
 type Record func(field string) (values []any, present bool)
 
 // Match reports whether a record of the rule's log source is found by the rule.
-// It is what the rule means.
+// It is what the rule means: the SQL of [Where] finds the same.
 func (r *Rule) Match(rec Record) bool { return r.expr.match(rec) }
 
 func (c conj) match(rec Record) bool {

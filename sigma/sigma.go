@@ -1,12 +1,13 @@
-// Package sigma reads Sigma rules and asks them of one record at a time
-// ([Rule.Match]).
+// Package sigma reads Sigma rules and asks them: of records in memory
+// ([Rule.Match], [Correlation.Find]), or of a table in SQL ([Where], [Select],
+// [Query]).
 //
 // It follows version 2.1.0 of the Sigma specification
 // (https://github.com/SigmaHQ/sigma-specification), whose sections the comments
 // cite. A rule is read into an expression in which everything is decided:
 // modifiers are applied, wildcards and escapes are cut into [part]s, selections
-// are put in the place of their names. Matching can therefore not come
-// upon something that it does not know. What the package does not know is
+// are put in the place of their names. Matching and compiling can therefore
+// not come upon something that they do not know. What the package does not know is
 // refused when the rule is read, with file, line and path ([Refusal]); nothing
 // that bears on what a rule finds is ever ignored, because a rule that asks less
 // than its author wrote finds too much, and one that asks more finds nothing.
@@ -113,6 +114,22 @@ type Correlation struct {
 type Bound struct {
 	Op    string // gt, gte, lt, lte, eq, neq
 	Value int64
+}
+
+func (b Bound) holds(n int64) bool {
+	switch b.Op {
+	case "gt":
+		return n > b.Value
+	case "gte":
+		return n >= b.Value
+	case "lt":
+		return n < b.Value
+	case "lte":
+		return n <= b.Value
+	case "eq":
+		return n == b.Value
+	}
+	return n != b.Value
 }
 
 // Filter excludes something from other rules (specification, "Sigma Filters").
