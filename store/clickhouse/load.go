@@ -20,7 +20,7 @@ const (
 	// A block is sent when it holds so much. The server sorts and compresses
 	// each by itself, so that larger blocks cost it less to merge, and memory.
 	blockRows  = 100_000
-	blockBytes = 28 << 20
+	blockBytes = 60 << 20
 	// senders is how many blocks are on their way while others are filled.
 	senders = 2
 	blocks  = senders + 2
