@@ -82,7 +82,9 @@ func (s *Store) init(ctx context.Context) error {
 	err := s.hello(ctx)
 	existing := s.opts.ReadOnly || s.opts.Existing
 	if code(err) == unknownDatabase && !existing {
-		err = s.createDatabase(ctx)
+		if err = s.createDatabase(ctx); err == nil {
+			err = s.hello(ctx)
+		}
 	}
 	if err != nil {
 		return err
@@ -293,63 +295,6 @@ func (s *Store) tune(ctx context.Context) (string, error) {
 		}
 	}
 	return b.String(), rows.Err()
-}
-
-// version is the version of the tables; empty when there are none.
-func (s *Store) version(ctx context.Context) (string, error) {
-	var n int64
-	if err := s.db.QueryRowContext(ctx, "SELECT toInt64(count()) FROM system.tables WHERE database = "+dialect.Quote(s.cfg.database)+" AND name = 'meta'").Scan(&n); err != nil || n == 0 {
-		return "", err
-	}
-	var v sql.NullString
-	err := s.db.QueryRowContext(ctx, "SELECT argMax(value, at) FROM meta WHERE key = 'schema'").Scan(&v)
-	return v.String, err
-}
-
-// compare looks for tables that somebody altered.
-func (s *Store) compare(ctx context.Context) error {
-	have := map[string]map[string]string{}
-	rows, err := s.db.QueryContext(ctx, "SELECT table, name, type FROM system.columns WHERE database = "+dialect.Quote(s.cfg.database))
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var t, c, k string
-		if err := rows.Scan(&t, &c, &k); err != nil {
-			return err
-		}
-		if have[t] == nil {
-			have[t] = map[string]string{}
-		}
-		have[t][c] = k
-	}
-	if err := rows.Err(); err != nil {
-		return err
-	}
-	for _, t := range tables() {
-		names := []string{t.name}
-		if s.cfg.cluster != "" {
-			names = append(names, t.name+"_local")
-		}
-		for _, n := range names {
-			if have[n] == nil {
-				return fmt.Errorf("%w: table %s.%s is missing, or the user may not see it: grant SELECT on it, or load the logs into a new database", store.ErrSchema, s.cfg.database, n)
-			}
-			for _, c := range t.columns {
-				if c.name == "INDEX" {
-					continue
-				}
-				switch k, ok := have[n][c.name]; {
-				case !ok:
-					return fmt.Errorf("%w: table %s.%s has lost its column %s: ALTER TABLE %s.%s ADD COLUMN %s brings it back empty; loading the logs into a new database brings it back whole", store.ErrSchema, s.cfg.database, n, c.name, s.cfg.database, n, c.def)
-				case k != strings.TrimSuffix(c.kind, " DEFAULT now64(3)"):
-					return fmt.Errorf("%w: column %s of table %s.%s is %s and should be %s: somebody altered it", store.ErrSchema, c.name, s.cfg.database, n, k, c.kind)
-				}
-			}
-		}
-	}
-	return nil
 }
 
 // write runs a small insert into a table of one shard, again if the connection

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"regexp"
 	"strings"
 	"syscall"
 	"time"
@@ -134,7 +135,12 @@ type explained struct {
 	err  error
 }
 
-func (e *explained) Error() string { return e.hint + ": " + e.err.Error() }
+func (e *explained) Error() string {
+	if e.hint == "" {
+		return withoutFrames(e.err.Error())
+	}
+	return e.hint + ": " + withoutFrames(e.err.Error())
+}
 func (e *explained) Unwrap() error { return e.err }
 
 // explain says what to do about an error that a person can do something about.
@@ -146,10 +152,27 @@ func explain(err error) error {
 	if code(err) == 0 {
 		hint = networkHint(err)
 	}
-	if hint == "" {
+	if hint == "" && withoutFrames(err.Error()) == err.Error() {
 		return err
 	}
 	return &explained{hint, err}
+}
+
+// withoutFrames is an error's text without the stack of the node that had it,
+// which it puts into what it tells the node that asked.
+func withoutFrames(text string) string {
+	frame := regexp.MustCompile(`^\s*([0-9]+\. .*@ 0x[0-9a-f]+|[0-9]+\. \? @ .*|__GI_.*|start_thread.*)?\s*$`)
+	lines := strings.Split(text, "\n")
+	if len(lines) == 1 {
+		return text
+	}
+	var out []string
+	for _, l := range lines {
+		if !frame.MatchString(l) {
+			out = append(out, strings.TrimSpace(l))
+		}
+	}
+	return strings.ReplaceAll(strings.Join(out, " "), " Stack trace: ", " ")
 }
 
 func serverHint(err error) string {
@@ -192,6 +215,9 @@ func serverHint(err error) string {
 	case tableReadOnly:
 		return "the server takes no changes to its tables now: does it reach its Keeper?"
 	case allTriesFailed, networkError, socketTimeout:
+		if strings.Contains(err.Error(), "There is no table") {
+			return "a node lacks a table: `midwatch store check` says which"
+		}
 		return "a shard does not answer: without it an answer would be wrong and a load not whole, so there is neither; bring the node back and run the same command again"
 	}
 	return ""

@@ -25,6 +25,11 @@ func (s *Store) Check(ctx context.Context) ([]store.Problem, error) {
 	if err := s.refresh(ctx); err != nil {
 		return nil, fmt.Errorf("check the store: %w", explain(err))
 	}
+	if out, err := s.checkTables(ctx); err != nil {
+		return nil, fmt.Errorf("check the store: %w", explain(err))
+	} else if len(out) > 0 {
+		return out, nil // what the tables hold cannot be asked then
+	}
 	out, err := s.checkLoads(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("check the store: %w", explain(err))
@@ -96,14 +101,24 @@ func (s *Store) Check(ctx context.Context) ([]store.Problem, error) {
 	return out, nil
 }
 
+// checkTables looks for tables that somebody altered, on every node.
+func (s *Store) checkTables(ctx context.Context) (out []store.Problem, err error) {
+	for _, n := range s.nodes {
+		err := s.compareOn(ctx, n.db)
+		switch {
+		case errors.Is(err, store.ErrSchema) && len(s.nodes) > 1:
+			out = append(out, store.Problem{What: "node " + n.addr + ": " + err.Error(), Do: "undo the change there, or read the logs into a new database"})
+		case errors.Is(err, store.ErrSchema):
+			out = append(out, store.Problem{What: err.Error(), Do: "undo the change, or read the logs into a new database"})
+		case err != nil:
+			return nil, fmt.Errorf("node %s: %w", n.addr, err)
+		}
+	}
+	return out, nil
+}
+
 // checkLoads looks at what loads left.
 func (s *Store) checkLoads(ctx context.Context) ([]store.Problem, error) {
-	if err := s.compare(ctx); err != nil {
-		if !errors.Is(err, store.ErrSchema) {
-			return nil, err
-		}
-		return []store.Problem{{What: err.Error(), Do: "undo the change, or read the logs into a new database"}}, nil
-	}
 	loads, err := s.loads(ctx)
 	if err != nil {
 		return nil, err
