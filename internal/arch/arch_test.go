@@ -38,6 +38,7 @@ func allowed() map[string][]string {
 		"detect/detecttest":   {"event", "store", "casefile"},
 		"investigate":         {"event", "store", "casefile", "detect"},
 		"sigma":               {},
+		"rules":               {"event", "sigma"},
 		"simulate":            {},
 		"simulate/score":      {"simulate", "casefile"},
 		"report":              {"casefile"},
