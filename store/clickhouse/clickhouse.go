@@ -21,6 +21,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	driver "github.com/ClickHouse/clickhouse-go/v2"
@@ -44,8 +45,8 @@ type Store struct {
 	nodes   []node
 	steps   []migration
 
-	materialized bool // the server knows AS MATERIALIZED
-	alone        bool // ON CLUSTER is not to be had: each node is told by itself
+	materialized bool        // the server knows AS MATERIALIZED
+	alone        atomic.Bool // ON CLUSTER is not to be had: each node is told by itself
 }
 
 // node is one server of the cluster.
@@ -236,12 +237,12 @@ func (s *Store) everywhere(ctx context.Context, statement string) error {
 		_, err := s.db.ExecContext(ctx, fmt.Sprintf(statement, ""))
 		return err
 	}
-	if !s.alone {
+	if !s.alone.Load() {
 		_, err := s.db.ExecContext(ctx, fmt.Sprintf(statement, " ON CLUSTER "+dialect.Quote(s.cfg.cluster)))
 		if err == nil || !noOnCluster(err) {
 			return err
 		}
-		s.alone = true
+		s.alone.Store(true)
 	}
 	for _, n := range s.nodes {
 		if _, err := n.db.ExecContext(ctx, fmt.Sprintf(statement, "")); err != nil {
@@ -388,14 +389,15 @@ func (s *Store) AssignTenants(ctx context.Context, as []store.Assignment) error 
 		if err != nil {
 			return err
 		}
-		for _, id := range ids {
+		var all sync.WaitGroup // a mutation mostly waits for its turn
+		errs := make([]error, len(ids))
+		for i, id := range ids {
 			q := fmt.Sprintf("ALTER TABLE %s UPDATE tenant = multiIf(%stenant), flags = bitOr(flags, %d) IN PARTITION ID %s WHERE nameless = 1 AND (%s) SETTINGS mutations_sync = 2",
 				t, change.String(), event.FlagTenantInferred, dialect.Quote(id), where.String())
-			if err := s.everywhere(ctx, onCluster(q, t)); err != nil {
-				return err
-			}
+			all.Go(func() { errs[i] = s.everywhere(ctx, onCluster(q, t)) })
 		}
-		return nil
+		all.Wait()
+		return errors.Join(errs...)
 	})
 	if err != nil {
 		return fmt.Errorf("assign tenants: %w", explain(err))
