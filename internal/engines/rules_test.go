@@ -162,3 +162,31 @@ func TestRulesFind(t *testing.T) {
 		t.Errorf("ClickHouse finds\n%v\nDuckDB\n%v", click, duck)
 	}
 }
+
+// Records that the parsers take and that are no JSON by the letter do not end a
+// question: they are known by their columns, and the others are found.
+func TestRulesOverBadJSON(t *testing.T) {
+	dir := t.TempDir()
+	bad := []string{"\"a\tb\"", `"\q"`, `01`, `1.`, `NaN`, `"\ud800"`, `"\u12"`, `-`, `1e`, "\"\x01\"", `+1`, `.5`, `0x1f`, `"good"`}
+	var b strings.Builder
+	for i, v := range bad {
+		fmt.Fprintf(&b, `{"Id":"00000000-0000-4000-8000-0000000000%02d","CreationTime":"2024-01-02T03:04:05","Operation":"FileAccessed","RecordType":6,"Workload":"SharePoint","UserId":"a@x.example","X":%s}`+"\n", i, v)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "bad.ndjson"), []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var rs []*sigma.Rule
+	for _, s := range []string{"{X: '*', UserId: a@x.example}", "{Operation: FileAccessed}"} {
+		docs, err := sigma.Parse("r.yml", []byte("title: \""+s+"\"\nlogsource: {product: m365}\ndetection: {s: "+s+", condition: s}\n"), sigma.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rs = append(rs, docs[0].Rule)
+	}
+	for name, st := range map[string]store.Store{"duckdb": openDuckDB(t), "clickhouse": openClickHouse(t, false)} {
+		found, _ := askRules(t, filled(t, st, dir), rs)
+		if found[rs[0].Title] != 1 || found[rs[1].Title] < 2 {
+			t.Errorf("%s: %v of %d records", name, found, len(bad))
+		}
+	}
+}
