@@ -63,9 +63,9 @@ func Functions() map[string]string {
 		"coalesce": "coalesce", "nullif": "nullIf", "greatest": "greatest", "least": "least",
 		"abs": "abs", "round": "round", "floor": "floor", "ceil": "ceil", "ln": "log", "exp": "exp", "sqrt": "sqrt", "power": "pow",
 		// text; lengths and positions count characters
-		"lower": "lowerUTF8", "upper": "upperUTF8", "length": "lengthUTF8", "substr": "substringUTF8", "replace": "replaceAll", "trim": "trimBoth",
+		"lower": "lowerUTF8", "length": "lengthUTF8", "substr": "substringUTF8", "replace": "replaceAll", "trim": "trimBoth",
 		"starts_with":    "startsWith",
-		"regexp_replace": "replaceRegexpOne", // the first match only
+		"regexp_replace": "replaceRegexpOne", // the first match only; \1 in the replacement is the pattern's first group
 		"regexp_extract": "regexpExtract",    // empty where nothing matches
 		"regexp_matches": "match",
 		"strpos":         "positionUTF8",
@@ -134,6 +134,7 @@ func clickHouse(query string, args []any, fill bool) (string, error) {
 	b.Grow(len(query) + 64)
 	functions, types, words := Functions(), types(), words()
 	var casts []int // depths at which a CAST is open
+	var docs []call // calls of JSON_VALUE that are open
 	depth, used := 0, 0
 	for i, t := range toks {
 		switch t.kind {
@@ -181,6 +182,9 @@ func clickHouse(query string, args []any, fill bool) (string, error) {
 					return "", fmt.Errorf("dialect: function %s is not in the notation (package dialect)", t.text)
 				}
 				b.WriteString(ch)
+				if low == "json_extract_string" {
+					docs = append(docs, call{depth: depth + 1})
+				}
 			default:
 				b.WriteString(t.text)
 			}
@@ -188,7 +192,22 @@ func clickHouse(query string, args []any, fill bool) (string, error) {
 			switch t.text {
 			case "(":
 				depth++
+				if n := len(docs); n > 0 && docs[n-1].depth == depth && docs[n-1].start == 0 {
+					docs[n-1].start = b.Len() + 1
+				}
+			case ",":
+				// With a document that may be NULL the answer never is: it is
+				// empty where there is nothing.
+				if n := len(docs); n > 0 && docs[n-1].depth == depth {
+					whole := b.String()
+					b.Reset()
+					b.WriteString(whole[:docs[n-1].start] + "coalesce(" + whole[docs[n-1].start:] + ", '')")
+					docs = docs[:n-1]
+				}
 			case ")":
+				if n := len(docs); n > 0 && docs[n-1].depth == depth {
+					return "", fmt.Errorf("dialect: json_extract_string has a document and a path")
+				}
 				if n := len(casts); n > 0 && casts[n-1] == depth {
 					casts = casts[:n-1]
 				}
@@ -209,6 +228,9 @@ func clickHouse(query string, args []any, fill bool) (string, error) {
 	}
 	return b.String(), nil
 }
+
+// call is a function whose arguments are being written.
+type call struct{ depth, start int }
 
 // lastWord is the word before, in lower case, when nothing but space is between.
 func lastWord(toks []token) string {
