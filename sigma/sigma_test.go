@@ -438,8 +438,16 @@ func FuzzParse(f *testing.F) {
 		for _, d := range docs {
 			if d.Rule != nil {
 				d.Rule.Match(record("a=x b= c=1,2 d!"))
+				_, cond, err := Where(d.Rule, columns{})
+				if err == nil && strings.Count(cond, "'")%2 != 0 {
+					t.Errorf("a literal is not closed: %s", cond)
+				}
 			}
 		}
-		_, _ = Link(docs)
+		set, _ := Link(docs)
+		for _, c := range set.Correlations {
+			_, _ = Query(c, columns{})
+			c.Find([]Event{{ID: "1", Record: record("a=x")}, {ID: "2", Record: record("b=1 User=x")}})
+		}
 	})
 }

@@ -33,6 +33,9 @@ func (columns) Field(_ LogSource, name string) (Field, error) {
 	case "":
 		name = "raw"
 	}
+	if strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
+		return Field{}, errors.New("no such column")
+	}
 	return Field{Values: []Value{{Text: name}}}, nil
 }
 

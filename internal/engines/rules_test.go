@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"midwatch/ingest"
 	"midwatch/internal/corpora"
@@ -187,6 +188,93 @@ func TestRulesOverBadJSON(t *testing.T) {
 		found, _ := askRules(t, filled(t, st, dir), rs)
 		if found[rs[0].Title] != 1 || found[rs[1].Title] < 2 {
 			t.Errorf("%s: %v of %d records", name, found, len(bad))
+		}
+	}
+}
+
+// Correlations over the fields of the event store find the same on every
+// engine, over shards too.
+func TestCorrelationsFind(t *testing.T) {
+	const text = `
+title: one address, many accounts
+correlation: {type: value_count, rules: [failure], group-by: [IPAddress], timespan: 1d, condition: {field: UserPrincipalName, gte: 3}}
+---
+title: many failures
+correlation: {type: event_count, rules: [failure], group-by: [UserPrincipalName], timespan: 7d, condition: {gte: 2}}
+---
+title: failure and success
+correlation: {type: temporal, rules: [failure, success], group-by: [UserPrincipalName], timespan: 1d}
+---
+title: success, and mail is read by the same
+correlation:
+  type: temporal_ordered
+  rules: [success, mail]
+  group-by: [who]
+  timespan: 1d
+  aliases: {who: {success: UserPrincipalName, mail: UserId}}
+---
+title: failure
+name: failure
+logsource: {product: azure, service: signinlogs}
+detection: {s: {ResultType: 50126}, condition: s}
+---
+title: success
+name: success
+logsource: {product: azure, service: signinlogs}
+detection: {s: {ResultType: 0}, condition: s}
+---
+title: mail
+name: mail
+logsource: {product: m365, service: audit}
+detection: {s: {Operation: MailItemsAccessed}, condition: s}
+`
+	docs, err := sigma.Parse("c.yml", []byte(text), sigma.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := sigma.Link(docs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	find := func(st store.Store, c *sigma.Correlation) []string {
+		query, err := sigma.Query(c, rules.Schema{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows, err := st.Query(t.Context(), query)
+		if err != nil {
+			t.Fatalf("%s: %v", c.Title, err)
+		}
+		defer func() { _ = rows.Close() }()
+		var out []string
+		for rows.Next() {
+			var id, group string
+			var at time.Time
+			var n int64
+			if err := rows.Scan(&id, &at, &n, &group); err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, fmt.Sprint(id, at.UTC(), n, group))
+		}
+		if err := rows.Err(); err != nil {
+			t.Fatal(err)
+		}
+		slices.Sort(out)
+		return out
+	}
+	logs := filepath.Join("..", "..", "testdata", "demo")
+	duck := filled(t, openDuckDB(t), logs)
+	others := map[string]store.Store{"one node": filled(t, openClickHouse(t, false), logs), "two shards": filled(t, openClickHouse(t, true), logs)}
+	for _, c := range set.Correlations {
+		want := find(duck, c)
+		t.Logf("%s: %d", c.Title, len(want))
+		if len(want) == 0 {
+			t.Errorf("%s finds nothing", c.Title)
+		}
+		for name, st := range others {
+			if got := find(st, c); !slices.Equal(got, want) {
+				t.Errorf("%s: %s finds %d, DuckDB %d", c.Title, name, len(got), len(want))
+			}
 		}
 	}
 }
