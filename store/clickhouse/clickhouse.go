@@ -112,6 +112,9 @@ func (s *Store) init(ctx context.Context) error {
 	if err := s.compare(ctx); err != nil {
 		return err
 	}
+	if err := s.retain(ctx); err != nil {
+		return err
+	}
 	if !s.opts.ReadOnly {
 		if err := s.settleAll(ctx); err != nil {
 			return err

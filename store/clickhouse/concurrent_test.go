@@ -86,7 +86,7 @@ func number(t *testing.T, s *Store, q string) (n int64) {
 	return n
 }
 
-func whole(t *testing.T, s *Store) {
+func well(t *testing.T, s *Store) {
 	t.Helper()
 	ps, err := s.Check(t.Context())
 	if err != nil {
@@ -132,7 +132,7 @@ func TestManyWriters(t *testing.T) {
 			if n := number(t, s, "SELECT sum(duplicates) FROM files"); n != writers*2200-2500 {
 				t.Errorf("the accounts say %d duplicates, want %d", n, writers*2200-2500)
 			}
-			whole(t, s)
+			well(t, s)
 		})
 	}
 }
@@ -165,7 +165,7 @@ func TestManyWritersDisagree(t *testing.T) {
 	if n := number(t, s, "SELECT count(*) FROM items i JOIN events e ON e.id = i.event"); n != 110 {
 		t.Errorf("%d items with their events, want 110", n)
 	}
-	whole(t, s)
+	well(t, s)
 	// The same again adds nothing.
 	write(t, s, func(f int32) *event.Batch {
 		return events(0, 10, f, func(e *event.Event) { e.Operation = "another thing" })

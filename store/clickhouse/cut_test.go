@@ -105,7 +105,7 @@ func (p place) holds(t *testing.T, n int64) {
 			t.Errorf("%s: %d, want %d", q, got, n)
 		}
 	}
-	whole(t, s)
+	well(t, s)
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}

@@ -40,6 +40,7 @@ type config struct {
 	driver   *driver.Options
 	database string
 	cluster  string
+	keep     int    // days that events are kept; 0 is what the tables say
 	label    string // the URL without password, for people
 }
 
@@ -90,6 +91,10 @@ func (o Options) config() (*config, error) {
 		return nil, errors.New("the store's URL names the database after the host: clickhouse://user@host:9000/midwatch, without database=")
 	}
 	ca := q.Get("ca")
+	if c.keep, err = parseKeep(q.Get("keep")); err != nil {
+		return nil, fmt.Errorf("the store's URL: %w", err)
+	}
+	q.Del("keep")
 	q.Del("ca")
 	q.Del("cluster")
 	u.RawQuery = q.Encode()
@@ -136,9 +141,25 @@ func (o Options) config() (*config, error) {
 		d.DialTimeout = 10 * time.Second
 	}
 	d.ReadTimeout = time.Hour // a question may count for long before it answers
+	for k, v := range complete() {
+		d.Settings[k] = v
+	}
 	d.MaxOpenConns, d.MaxIdleConns = 4, 4
 	c.driver = d
 	return c, nil
+}
+
+// complete are settings with which an answer is whole or an error. A user's profile
+// or the URL may say otherwise, and then a part of the events would pass for all.
+func complete() driver.Settings {
+	m := driver.Settings{"skip_unavailable_shards": 0, "limit": 0, "offset": 0, "use_query_cache": 0}
+	for _, of := range []string{"read", "read_overflow_mode_leaf", "group_by", "sort", "result", "timeout", "timeout_overflow_mode_leaf", "set", "join", "transfer", "distinct"} {
+		if !strings.Contains(of, "_overflow") {
+			of += "_overflow_mode"
+		}
+		m[of] = "throw"
+	}
+	return m
 }
 
 // Label is a store's URL without its password, for people and for case files.
