@@ -23,6 +23,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"midwatch/event"
 	"midwatch/sigma"
@@ -208,17 +210,15 @@ func whole() sigma.Value {
 // below properties, as written and with a small first letter. ClickHouse says
 // 'null' of JSON's null, DuckDB NULL.
 func inRecord(name string) (sigma.Value, error) {
-	if strings.ContainsAny(name, `"'\*[]$?@`) {
-		return sigma.Value{}, fmt.Errorf("the name %q cannot be looked for in records", name)
-	}
 	steps := strings.Split(name, ".")
-	if slices.Contains(steps, "") || len(name) > 200 {
+	if strings.ContainsAny(name, `"'\*[]$?@`) || strings.ContainsFunc(name, unicode.IsControl) || slices.Contains(steps, "") || len(name) > 200 {
 		return sigma.Value{}, fmt.Errorf("the name %q cannot be looked for in records", name)
 	}
 	quoted := func(name string) string { return `$."` + strings.ReplaceAll(name, ".", `"."`) + `"` }
 	small := make([]string, len(steps))
 	for i, s := range steps {
-		small[i] = strings.ToLower(s[:1]) + s[1:]
+		_, n := utf8.DecodeRuneInString(s)
+		small[i] = strings.ToLower(s[:n]) + s[n:]
 	}
 	names := []string{name}
 	if s := strings.Join(small, "."); s != name {

@@ -88,10 +88,14 @@ func TestWhere(t *testing.T) {
 		{own, "ResultType: x", "there is no column ResultType"},
 		{audit, `"a'b": x`, "cannot be looked for"},
 		{audit, "a..b: x", "cannot be looked for"},
+		{audit, `"a\nb": x`, "cannot be looked for"},
 	} {
 		if _, err := where(t, tt.ls, tt.item); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: got %v, want %s", tt.item, err, tt.want)
 		}
+	}
+	if got, err := where(t, audit, "Äger: x"); err != nil || !strings.Contains(got, `"äger"`) {
+		t.Error(got, err)
 	}
 	if (Schema{}).Known(audit, "Some.Field") {
 		t.Error("a field that no log has is known")
