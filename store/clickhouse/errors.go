@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"regexp"
 	"strings"
 	"syscall"
@@ -90,7 +91,7 @@ func passing(err error) bool {
 	var n net.Error
 	var op *net.OpError
 	return errors.As(err, &n) || errors.As(err, &op) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, driver.ErrBadConn) ||
-		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, ch.ErrClosed) || errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, ch.ErrClosed) || errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded) ||
 		strings.Contains(err.Error(), "acquire conn timeout")
 }
 
@@ -242,7 +243,7 @@ func networkHint(err error) string {
 		return "the host's name cannot be resolved: check the URL"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "nothing listens there: is the server up, and is it the native port (9000; 9440 with secure=true), not HTTP's (8123)?"
-	case errors.As(err, &n) && n.Timeout():
+	case errors.As(err, &n) && n.Timeout(), errors.Is(err, os.ErrDeadlineExceeded):
 		return "the server does not answer: is it up, and does a firewall let the port through?"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, driver.ErrBadConn):
 		return "the server ended the connection: is it up, is it the native port (9000; 9440 with secure=true), and does secure=true fit?"
