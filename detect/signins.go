@@ -98,9 +98,9 @@ const (
 // This is filter A of Javed and Paxson's and of Herley and Schechter's idea:
 // look at failures where benign ones are rare.
 func orphansSQL() string {
-	return signInsSQL() + `, bad AS MATERIALIZED (
+	return signInsSQL() + `, bad AS (
 		SELECT * FROM signins WHERE pw IN ('wrong', 'locked', 'no_user')
-	), good_days AS MATERIALIZED (
+	), good_days AS (
 		SELECT actor AS g_actor, net AS g_net, day AS g_day, min(time) AS g_first, max(time) AS g_last FROM signins
 		WHERE pw = 'accepted' AND actor IN (SELECT actor FROM bad) GROUP BY actor, net, day
 	), begins AS (
@@ -112,13 +112,13 @@ func orphansSQL() string {
 		SELECT b.id AS t_id FROM bad b JOIN good_days g ON g.g_actor = b.actor AND g.g_net = b.net JOIN begins s ON s.b_tenant = b.tenant
 		WHERE b.time < s.begun + INTERVAL ` + fmt.Sprint(warmUpDays) + ` DAY AND g.g_last >= b.time
 		GROUP BY b.id HAVING count(*) >= ` + fmt.Sprint(settledDays) + `
-	), homes AS MATERIALIZED (
+	), homes AS (
 		SELECT actor AS h_actor, origin AS h_origin FROM signins WHERE pw = 'accepted' AND actor IN (SELECT actor FROM bad) GROUP BY actor, origin HAVING count(DISTINCT day) >= ` + fmt.Sprint(settledDays) + `
 	), devices AS (
 		SELECT DISTINCT actor AS d_actor, device_id AS d_device FROM signins WHERE pw = 'accepted' AND device_id <> ''
 	), shared AS (
 		SELECT prefix FROM signins WHERE pw = 'accepted' GROUP BY prefix HAVING count(DISTINCT actor) >= ` + fmt.Sprint(sharedUsers) + `
-	), retries AS MATERIALIZED (
+	), retries AS (
 		SELECT r_actor, r_origin, r_app, r_day FROM (
 			SELECT r_actor, r_origin, r_app, r_day,
 				lag(r_day, 2) OVER (PARTITION BY r_actor, r_origin, r_app ORDER BY r_day) AS two_before, lag(r_day, 1) OVER (PARTITION BY r_actor, r_origin, r_app ORDER BY r_day) AS one_before,

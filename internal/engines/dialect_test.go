@@ -48,7 +48,7 @@ func windows() []string {
 		"SELECT line, count(*) OVER (ORDER BY CAST(floor(epoch_us(time) / 1000000) AS BIGINT) RANGE BETWEEN 2 PRECEDING AND CURRENT ROW) FROM events",
 		"SELECT a.line, b.subject, b.line FROM events a LEFT JOIN (SELECT * FROM events WHERE line < 3) b ON b.line = a.line",
 		"SELECT coalesce(subject, '') AS subject, count(*) FROM events WHERE subject IS NULL GROUP BY subject",
-		"WITH x AS MATERIALIZED (SELECT actor, line FROM events WHERE line < 4) SELECT * FROM x WHERE line NOT IN (SELECT line FROM x WHERE line = 2)",
+		"WITH x AS (SELECT actor, line FROM events WHERE line < 4) SELECT * FROM x WHERE line NOT IN (SELECT line FROM x WHERE line = 2)",
 		"SELECT line FROM events WHERE (source, line) IN (SELECT source, line FROM events WHERE line > 3)",
 		"SELECT source FROM events UNION SELECT source FROM events",
 		"SELECT CAST(id AS VARCHAR) FROM events ORDER BY id LIMIT 2",

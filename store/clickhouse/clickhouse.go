@@ -45,8 +45,7 @@ type Store struct {
 	nodes   []node
 	steps   []migration
 
-	materialized bool        // the server knows AS MATERIALIZED
-	alone        atomic.Bool // ON CLUSTER is not to be had: each node is told by itself
+	alone atomic.Bool // ON CLUSTER is not to be had: each node is told by itself
 }
 
 // node is one server of the cluster.
@@ -146,11 +145,6 @@ func (s *Store) hello(ctx context.Context) error {
 	if err := s.db.QueryRowContext(ctx, "SELECT version()").Scan(&v); err != nil {
 		return err
 	}
-	var n int64
-	if err := s.db.QueryRowContext(ctx, "SELECT toInt64(count()) FROM system.settings WHERE name = 'enable_materialized_cte'").Scan(&n); err != nil {
-		return err
-	}
-	s.materialized = n > 0
 	return checkServer(v)
 }
 
@@ -318,9 +312,6 @@ func (s *Store) settings() driver.Settings {
 	m := maps.Clone(driver.Settings(dialect.Settings()))
 	// Lists of what other questions found are written into questions.
 	m["max_query_size"], m["max_ast_elements"], m["max_expanded_ast_elements"] = 1<<28, 10_000_000, 50_000_000
-	if s.materialized {
-		m["enable_materialized_cte"] = 1
-	}
 	// database/sql cannot scan what the driver makes of LowCardinality(Nullable).
 	m["low_cardinality_allow_in_native_format"] = 0
 	var filters []string
@@ -336,9 +327,6 @@ func (s *Store) settings() driver.Settings {
 func (s *Store) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	if s.cfg.cluster != "" {
 		query = dialect.Local(query, "items_local")
-	}
-	if !s.materialized {
-		query = dialect.WithoutMaterialized(query)
 	}
 	q, err := dialect.ClickHouse(query, args...)
 	if err != nil {

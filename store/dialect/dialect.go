@@ -18,12 +18,12 @@
 //     BOOLEAN, DATE, TIMESTAMP and UUID (ids are text in ClickHouse, whose own
 //     UUIDs sort by their second half);
 //   - TIMESTAMP '2024-01-12 00:00:00';
-//   - name AS MATERIALIZED (…) for a common table expression that is small and
-//     used several times: ClickHouse would work it out each time;
 //   - ? for an argument: string, integer, float, bool, time.Time or nil.
 //
 // What it leaves out on purpose, with what to write instead:
 //
+//   - AS MATERIALIZED: DuckDB does it by itself, in ClickHouse 26.7 it is an
+//     experiment that fails over shards;
 //   - x & 4: (x % 8) >= 4, bit 4 of a number that is not negative;
 //   - RANGE BETWEEN INTERVAL …: a range over CAST(floor(epoch_us(time) / 1000000) AS BIGINT), in seconds
 //     (ClickHouse takes 32 bits);
@@ -90,7 +90,7 @@ func words() map[string]bool {
 	m := map[string]bool{}
 	for _, w := range strings.Fields(`select distinct from where and or not in as on using join inner left right full outer cross lateral group by having order limit offset
 		union all intersect except case when then else end is null like ilike between exists over partition rows range filter with values interval
-		cast materialized true false asc desc nulls first last current row preceding following unbounded`) {
+		cast true false asc desc nulls first last current row preceding following unbounded`) {
 		m[w] = true
 	}
 	return m
@@ -335,22 +335,6 @@ func beforeText(toks []token, i int) bool {
 		}
 	}
 	return false
-}
-
-// WithoutMaterialized leaves the word MATERIALIZED out of a question, for
-// servers that do not know it.
-func WithoutMaterialized(query string) string {
-	toks, err := tokens(query)
-	if err != nil || !strings.Contains(query, "MATERIALIZED") {
-		return query
-	}
-	var out []token
-	for i, t := range toks {
-		if t.kind != word || t.text != "MATERIALIZED" || lastWord(toks[:i]) != "as" {
-			out = append(out, t)
-		}
-	}
-	return write(out)
 }
 
 // Quote writes a string as a ClickHouse literal.

@@ -20,7 +20,7 @@ func TestClickHouse(t *testing.T) {
 		{"SELECT CAST(id AS VARCHAR), CAST((CAST(a AS BIGINT) + 1) AS DOUBLE)", nil, "SELECT CAST(id AS String), CAST((CAST(a AS Int64) + 1) AS Float64)"},
 		{"SELECT x::UUID, max(y) AS date", nil, "SELECT x::String, max(y) AS date"},
 		{"SELECT TIMESTAMP '2024-01-12 00:00:00'", nil, "SELECT  toDateTime64('2024-01-12 00:00:00', 6, 'UTC')"},
-		{"WITH a AS MATERIALIZED (SELECT 1) SELECT count(*) FILTER (WHERE b IN (1, 2)) FROM a", nil, "WITH a AS MATERIALIZED (SELECT 1) SELECT count(*) FILTER (WHERE b IN (1, 2)) FROM a"},
+		{"WITH a AS (SELECT 1) SELECT count(*) FILTER (WHERE b IN (1, 2)) FROM a", nil, "WITH a AS (SELECT 1) SELECT count(*) FILTER (WHERE b IN (1, 2)) FROM a"},
 		{"SELECT a -- what ' it is\n, b /* and ? this */ FROM c", nil, "SELECT a   , b   FROM c"},
 		{"SELECT \"from\" FROM c", nil, "SELECT \"from\" FROM c"},
 	} {
@@ -84,13 +84,6 @@ func TestLocal(t *testing.T) {
 	}
 }
 
-func TestWithoutMaterialized(t *testing.T) {
-	in := "WITH a AS MATERIALIZED (SELECT 'AS MATERIALIZED (') SELECT * FROM a"
-	if got, want := WithoutMaterialized(in), "WITH a AS  (SELECT 'AS MATERIALIZED (') SELECT * FROM a"; got != want {
-		t.Errorf("got %s", got)
-	}
-}
-
 // unquote reads a ClickHouse literal at the beginning of s as the server does,
 // and returns what is behind it.
 func unquote(s string) (value, rest string, ok bool) {
@@ -145,12 +138,11 @@ func FuzzText(f *testing.F) {
 // Whatever a question is, it is translated or refused, and what Check lets pass
 // is translated.
 func FuzzQuestion(f *testing.F) {
-	for _, s := range []string{"SELECT CAST(a AS VARCHAR) FROM b", "SELECT '", "TIMESTAMP 'x'", "((", "))", "a::UUID", "CAST(", "?", "WITH a AS MATERIALIZED (SELECT 1)"} {
+	for _, s := range []string{"SELECT CAST(a AS VARCHAR) FROM b", "SELECT '", "TIMESTAMP 'x'", "((", "))", "a::UUID", "CAST(", "?", "WITH a AS (SELECT 1)"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		_ = Local(s, "items_local")
-		_ = WithoutMaterialized(s)
 		checked := Check(s)
 		_, err := ClickHouse(s)
 		if err == nil && checked != nil {
