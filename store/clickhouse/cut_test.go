@@ -19,11 +19,12 @@ type place struct {
 	nodes    []*clickhousetest.Node
 	database string
 	cluster  bool
+	over     string // the cluster's name
 }
 
 func newPlace(t *testing.T, c *clickhousetest.Cluster, cluster bool) place {
 	t.Helper()
-	return place{c.Nodes[0], c.Nodes, c.Database(t), cluster}
+	return place{c.Nodes[0], c.Nodes, c.Database(t), cluster, c.Name}
 }
 
 // url is the store's URL by way of an address; "" is the first node's own.
@@ -33,7 +34,7 @@ func (p place) url(addr string) string {
 		u = strings.Replace(u, p.node.Addr(), addr, 1)
 	}
 	if p.cluster {
-		u += "?cluster=midwatch"
+		u += "?cluster=" + p.over
 	}
 	return u
 }
@@ -80,6 +81,16 @@ func begun(ctx context.Context, s *Store, n int) (*load, error) {
 		return nil, err
 	}
 	return ld, nil
+}
+
+// commit wants a load to be complete. One that is not is ended, so that the
+// store can be used again.
+func commit(t *testing.T, l store.Load) {
+	t.Helper()
+	if err := l.Commit(t.Context()); err != nil {
+		_ = l.Rollback()
+		t.Fatal(err)
+	}
 }
 
 // loadEvents is a whole load of n events, as ingest does it.
@@ -150,9 +161,7 @@ func TestConnectionIsCut(t *testing.T) {
 					t.Fatal(err)
 				}
 				done := px.order(c).done
-				if err := l.Commit(t.Context()); err != nil {
-					t.Fatal(err)
-				}
+				commit(t, l)
 				select {
 				case <-done:
 				default:
@@ -243,8 +252,8 @@ func TestAnswerIsLost(t *testing.T) {
 						t.Fatal(err)
 					}
 					l.end()
-				} else if err := l.Commit(t.Context()); err != nil {
-					t.Fatal(err)
+				} else {
+					commit(t, l)
 				}
 				<-c.done
 				p.holds(t, n)
@@ -294,9 +303,7 @@ func TestConnectionIsCutAtRandom(t *testing.T) {
 			if err := l.Files(t.Context(), []store.File{{Ordinal: l.FirstFile(), Path: "f", SHA256: fmt.Sprint(round), Records: n, Events: n, Manifest: "{}"}}); err != nil {
 				t.Fatal(err)
 			}
-			if err := l.Commit(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			commit(t, l)
 			close(stop)
 			<-cutter
 			px.order(cut{})

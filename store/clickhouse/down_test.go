@@ -230,7 +230,7 @@ func TestALoadIsCancelled(t *testing.T) {
 	both(t, servers.Start(t), func(t *testing.T, p place) {
 		px := newProxy(t, p.node.Addr())
 		s := p.open(t, px.addr(), nil)
-		for name, begin := range map[string]func(l *load) (size int64, commit func(context.Context) error){
+		for name, begin := range map[string]func(l *load) (size int64, end func(context.Context) error){
 			"while it sends events": func(l *load) (int64, func(context.Context) error) { return blockSize(n) / 2, l.Commit },
 			"while it writes accounts": func(l *load) (int64, func(context.Context) error) {
 				if err := l.flush(t.Context()); err != nil {
@@ -247,11 +247,11 @@ func TestALoadIsCancelled(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				size, commit := begin(l)
+				size, end := begin(l)
 				why, release := errors.New("somebody pressed ^C"), make(chan struct{})
 				c := px.order(cut{up: size, then: func() { cancel(why); <-release }})
 				start := time.Now()
-				err = commit(ctx)
+				err = end(ctx)
 				if took := time.Since(start); err == nil || !errors.Is(err, why) && !errors.Is(err, context.Canceled) || took > 3*time.Second {
 					t.Errorf("after %s: %v", took, err)
 				}

@@ -22,6 +22,7 @@ import (
 // Source: ClickHouse, src/Common/ErrorCodes.cpp.
 const (
 	noSuchColumn      = 16
+	readAfterEOF      = 32 // another node ended its connection
 	cannotReadAll     = 33
 	unknownIdentifier = 47
 	cannotWriteFile   = 75
@@ -80,7 +81,7 @@ func passing(err error) bool {
 	case memoryLimit:
 		// A question that is too large by itself is so a second time.
 		return !strings.Contains(err.Error(), "(for query)") && !strings.Contains(err.Error(), "Query memory limit")
-	case socketTimeout, networkError, tooManyQueries, aborted, tooManyParts, allTriesFailed, cannotReadAll:
+	case socketTimeout, networkError, tooManyQueries, aborted, tooManyParts, allTriesFailed, cannotReadAll, readAfterEOF:
 		return true
 	default:
 		return false
@@ -215,7 +216,7 @@ func serverHint(err error) string {
 		return "a table is not as Midwatch made it: `midwatch store check` says what was changed"
 	case tableReadOnly:
 		return "the server takes no changes to its tables now: does it reach its Keeper?"
-	case allTriesFailed, networkError, socketTimeout:
+	case allTriesFailed, networkError, socketTimeout, readAfterEOF:
 		if strings.Contains(err.Error(), "There is no table") {
 			return "a node lacks a table: `midwatch store check` says which"
 		}

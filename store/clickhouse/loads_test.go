@@ -1,6 +1,7 @@
 package clickhouse
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -38,13 +39,9 @@ func TestASnapshotStays(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := high.Commit(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		commit(t, high)
 		reader := p.open(t, "", func(o *Options) { o.ReadOnly = true })
-		if err := low.Commit(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		commit(t, low)
 		for _, table := range []string{"events", "items"} {
 			if got := asked(t, reader, "SELECT count(*) FROM "+table); got != n {
 				t.Errorf("a store that was opened before has %d %s, want %d", got, table, n)
@@ -78,19 +75,19 @@ func TestALoadIsGivenUp(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		commit := l.Commit
+		end := l.Commit
 		if p.cluster { // here it had sent everything before
 			if err := l.flush(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			commit = l.commit
+			end = l.commit
 		}
 		time.Sleep(600 * time.Millisecond)
 		// Another buries it, and loads half of the same.
 		if err := loadEvents(t.Context(), p.open(t, "", quick), n/2); err != nil {
 			t.Fatal(err)
 		}
-		if err := commit(t.Context()); err == nil || !strings.Contains(err.Error(), "given up") || !strings.Contains(err.Error(), "run the same command again") {
+		if err := end(t.Context()); err == nil || !strings.Contains(err.Error(), "given up") || !strings.Contains(err.Error(), "run the same command again") {
 			t.Errorf("commit: %v", err)
 		}
 		if err := l.Rollback(); err != nil {
@@ -164,13 +161,48 @@ func TestALoadIsLeftUnsettled(t *testing.T) {
 			t.Errorf("%d events of a load that is not settled count", got)
 		}
 		// One that ends in the meantime does not wait for the dead for ever.
-		if err := l.Commit(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		commit(t, l)
 		p.holds(t, n)
 		s := p.open(t, "", quick)
 		if got := asked(t, s, "SELECT count(*) FROM files WHERE events + duplicates <> records"); got != 0 {
 			t.Errorf("%d accounts do not add up", got)
 		}
+	})
+}
+
+// The server has heard that the load is complete, and this process does not
+// hear so: it says that it does not know, and does not undo what others may
+// have built on. In the end the load counts.
+func TestTheFateOfALoadIsUnknown(t *testing.T) {
+	const n = 200
+	both(t, servers.Start(t), func(t *testing.T, p place) {
+		px := newProxy(t, p.node.Addr())
+		s := p.open(t, px.addr(), func(o *Options) { quick(o); o.Patience = 500 * time.Millisecond })
+		l, err := begun(t.Context(), s, n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		px.order(cut{says: fmt.Sprintf("VALUES (%d, '%s', %d,", l.me.number, l.me.holder, loaded), then: func() {
+			for range 200 {
+				if out, err := p.node.Query(t.Context(), fmt.Sprintf("SELECT count() FROM %s WHERE state = %d", s.cfg.local("loads"), loaded)); err == nil && out != "0" {
+					break
+				}
+				time.Sleep(5 * time.Millisecond)
+			}
+			px.cutAll(true)
+		}})
+		err = l.Commit(t.Context())
+		if err == nil || !strings.Contains(err.Error(), "it is not known whether the load is complete; run the same command again") {
+			t.Errorf("commit: %v", err)
+		}
+		px.cutAll(false)
+		if err := l.Rollback(); err != nil {
+			t.Error(err)
+		}
+		// The same again adds nothing twice, and the other one is settled.
+		if err := loadEvents(t.Context(), s, n); err != nil {
+			t.Fatal(err)
+		}
+		p.holds(t, n)
 	})
 }

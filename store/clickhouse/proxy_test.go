@@ -1,6 +1,7 @@
 package clickhouse
 
 import (
+	"bytes"
 	"io"
 	"net"
 	"sync"
@@ -22,7 +23,8 @@ type proxy struct {
 // cut is one connection to be cut: the first that has carried so many bytes
 // since the cut was ordered.
 type cut struct {
-	up, down int64 // to the server, to the client; 0 is never
+	up, down int64  // to the server, to the client; 0 is never
+	says     string // or the one by which the client says this
 	// then, if not nil, is called instead of cutting when up is reached: from
 	// then on the client hears nothing more. It cuts by returning.
 	then func()
@@ -51,6 +53,13 @@ func newProxy(t *testing.T, target string) *proxy {
 }
 
 func (p *proxy) addr() string { return p.listener.Addr().String() }
+
+// to says where connections go from now on.
+func (p *proxy) to(target string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.target = target
+}
 
 func (p *proxy) serve() {
 	for {
@@ -84,7 +93,7 @@ func (p *proxy) copy(r *relay, to io.Writer, from io.Reader, up bool) {
 	b := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(b)
-		pass, stop := p.pass(r, int64(n), up)
+		pass, stop := p.pass(r, b[:n], up)
 		if pass > 0 {
 			if _, err := to.Write(b[:pass]); err != nil {
 				return
@@ -96,10 +105,11 @@ func (p *proxy) copy(r *relay, to io.Writer, from io.Reader, up bool) {
 	}
 }
 
-// pass says how many of n bytes are passed on, and whether that was the end.
-func (p *proxy) pass(r *relay, n int64, up bool) (int64, bool) {
+// pass says how many of the bytes are passed on, and whether that was the end.
+func (p *proxy) pass(r *relay, b []byte, up bool) (int64, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	n := int64(len(b))
 	c := p.cut
 	have, limit := &r.down, int64(0)
 	if up {
@@ -112,6 +122,9 @@ func (p *proxy) pass(r *relay, n int64, up bool) (int64, bool) {
 	}
 	before := *have
 	*have += n
+	if c != nil && up && c.says != "" && bytes.Contains(b, []byte(c.says)) {
+		limit = *have
+	}
 	switch {
 	case !up && r.deaf:
 		return 0, false
