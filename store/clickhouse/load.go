@@ -114,14 +114,16 @@ func (s *Store) begin(ctx context.Context) (*load, error) {
 	if l.set, err = idset.New(); err != nil {
 		return nil, err
 	}
-	err = store.Each(ctx, s, "SELECT source, coalesce(CAST(floor(epoch_us(time) / 86400000000) AS BIGINT), ?) AS d, count(*) FROM events GROUP BY source, d", []any{noDay}, func(scan func(...any) error) error {
-		var k shelf
-		var n int64
-		if err := scan(&k.source, &k.day, &n); err != nil {
-			return err
-		}
-		l.held[k] = false
-		return nil
+	err = s.again(ctx, func() error {
+		return store.Each(ctx, s, "SELECT source, coalesce(CAST(floor(epoch_us(time) / 86400000000) AS BIGINT), ?) AS d, count(*) FROM events GROUP BY source, d", []any{noDay}, func(scan func(...any) error) error {
+			var k shelf
+			var n int64
+			if err := scan(&k.source, &k.day, &n); err != nil {
+				return err
+			}
+			l.held[k] = false
+			return nil
+		})
 	})
 	if err != nil {
 		l.set.Free()
@@ -191,19 +193,21 @@ func (l *load) fetch(k shelf) error {
 	}
 	var e event.Event
 	var id string
-	err := store.Each(l.ctx, l.s, "SELECT CAST(id AS VARCHAR), coalesce(epoch_us(time), 0), coalesce(operation, ''), coalesce(actor, ''), coalesce(code, ''), "+
-		"coalesce(item_count, 0), coalesce(ip, ''), coalesce(mailbox_id, ''), coalesce(message_id, ''), coalesce(format, '') FROM events WHERE source = ? AND "+when, args, func(scan func(...any) error) error {
-		if err := scan(&id, &e.Time, &e.Operation, &e.Actor, &e.Code, &e.ItemCount, &e.IP, &e.MailboxID, &e.MessageID, &e.Format); err != nil {
+	err := l.s.again(l.ctx, func() error { // what the set has is added twice without harm
+		return store.Each(l.ctx, l.s, "SELECT CAST(id AS VARCHAR), coalesce(epoch_us(time), 0), coalesce(operation, ''), coalesce(actor, ''), coalesce(code, ''), "+
+			"coalesce(item_count, 0), coalesce(ip, ''), coalesce(mailbox_id, ''), coalesce(message_id, ''), coalesce(format, '') FROM events WHERE source = ? AND "+when, args, func(scan func(...any) error) error {
+			if err := scan(&id, &e.Time, &e.Operation, &e.Actor, &e.Code, &e.ItemCount, &e.IP, &e.MailboxID, &e.MessageID, &e.Format); err != nil {
+				return err
+			}
+			x, ok := event.ParseID(id)
+			if !ok {
+				return fmt.Errorf("the store has a malformed id %q", id)
+			}
+			_, err := l.set.Add(x, l.set.Fingerprint(&e))
 			return err
-		}
-		x, ok := event.ParseID(id)
-		if !ok {
-			return fmt.Errorf("the store has a malformed id %q", id)
-		}
-		_, err := l.set.Add(x, l.set.Fingerprint(&e))
-		return err
+		})
 	})
-	l.held[k] = true
+	l.held[k] = err == nil
 	return err
 }
 
