@@ -2,6 +2,7 @@ package clickhouse
 
 import (
 	"encoding/binary"
+	"encoding/hex"
 	"strings"
 	"unicode/utf8"
 	"unsafe"
@@ -28,6 +29,8 @@ type rows struct {
 	cols []*col
 	at   int // the column whose turn it is
 	n    int
+
+	chunked int // bytes in full chunks
 }
 
 // col is one column. What it holds is nulls (where it is nullable) and data.
@@ -37,15 +40,52 @@ type col struct {
 	nullable bool
 	nulls    []byte
 	data     []byte
-	rows     int
+	rows     int // set when the rows are sent
+
+	// The records' bytes are most of a block. They are kept in chunks, which
+	// go back to the pool when they are sent: one growing slice would leave
+	// as much again to the garbage collector, and be copied as often.
+	pool *pool
+	full [][]byte
+}
+
+// pool keeps chunks for the next time that the block is filled.
+type pool struct{ chunks [][]byte }
+
+const chunkBytes = 1 << 20
+
+// get returns an empty chunk that holds n bytes.
+func (p *pool) get(n int) []byte {
+	if n > chunkBytes {
+		return make([]byte, 0, n)
+	}
+	if k := len(p.chunks); k > 0 {
+		c := p.chunks[k-1]
+		p.chunks = p.chunks[:k-1]
+		return c
+	}
+	return make([]byte, 0, chunkBytes)
+}
+
+func (p *pool) put(chunks [][]byte) {
+	for _, c := range chunks {
+		if cap(c) == chunkBytes { // an outsized record: do not keep its memory
+			p.chunks = append(p.chunks, c[:0])
+		}
+	}
 }
 
 func newBlock(load uint32, noRaw bool) *block {
-	b := &block{load: load, noRaw: noRaw}
+	b, p := &block{load: load, noRaw: noRaw}, &pool{}
 	for _, t := range tables() {
 		switch t.name {
 		case "events":
 			b.events = newRows(t)
+			for _, c := range b.events.cols {
+				if c.name == "raw" || c.name == "raw_bytes" {
+					c.pool = p
+				}
+			}
 		case "items":
 			b.items = newRows(t)
 		case "rejects":
@@ -81,6 +121,9 @@ func (c *col) EncodeColumn(b *proto.Buffer) {
 	if c.nullable {
 		b.Buf = append(b.Buf, c.nulls...)
 	}
+	for _, chunk := range c.full {
+		b.Buf = append(b.Buf, chunk...)
+	}
 	b.Buf = append(b.Buf, c.data...)
 }
 
@@ -89,12 +132,16 @@ func (c *col) WriteColumn(w *proto.Writer) {
 	if c.nullable {
 		w.ChainWrite(c.nulls)
 	}
+	for _, chunk := range c.full {
+		w.ChainWrite(chunk)
+	}
 	w.ChainWrite(c.data)
 }
 
 func (r *rows) input() proto.Input {
 	in := make(proto.Input, len(r.cols))
 	for i, c := range r.cols {
+		c.rows = r.n
 		in[i] = proto.InputColumn{Name: c.name, Data: c}
 	}
 	return in
@@ -103,15 +150,21 @@ func (r *rows) input() proto.Input {
 func (r *rows) reset() {
 	for _, c := range r.cols {
 		c.rows, c.nulls = 0, c.nulls[:0]
+		if c.pool != nil {
+			c.pool.put(append(c.full, c.data))
+			c.full, c.data = c.full[:0], nil
+			continue
+		}
 		if cap(c.data) > 64<<20 { // an outsized record: do not keep its memory
 			c.data = nil
 		}
 		c.data = c.data[:0]
 	}
-	r.at, r.n = 0, 0
+	r.at, r.n, r.chunked = 0, 0, 0
 }
 
-func (r *rows) bytes() (n int) {
+func (r *rows) bytes() int {
+	n := r.chunked
 	for _, c := range r.cols {
 		n += len(c.data)
 	}
@@ -121,13 +174,8 @@ func (r *rows) bytes() (n int) {
 func (r *rows) next(null bool) *col {
 	c := r.cols[r.at]
 	r.at++
-	c.rows++
 	if c.nullable {
-		if null {
-			c.nulls = append(c.nulls, 1)
-		} else {
-			c.nulls = append(c.nulls, 0)
-		}
+		c.nulls = append(c.nulls, bit(null))
 	}
 	return c
 }
@@ -143,6 +191,13 @@ func (r *rows) end() {
 
 func (r *rows) bytesOf(b []byte, null bool) {
 	c := r.next(null)
+	if need := len(b) + binary.MaxVarintLen64; c.pool != nil && cap(c.data)-len(c.data) < need {
+		if len(c.data) > 0 {
+			c.full = append(c.full, c.data)
+			r.chunked += len(c.data)
+		}
+		c.data = c.pool.get(need)
+	}
 	c.data = binary.AppendUvarint(c.data, uint64(len(b)))
 	c.data = append(c.data, b...)
 }
@@ -190,8 +245,7 @@ func (r *rows) time(us int64) {
 	r.bigint(min(max(us, minTime), maxTime), us == 0)
 }
 
-// append adds what of a batch is new. The order of the values is that of the
-// columns in package event; a test compares them.
+// append adds what of a batch is new.
 func (b *block) append(from *event.Batch, rejects []event.Reject) {
 	for i := range from.Events {
 		if !from.Duplicate[i] {
@@ -200,23 +254,32 @@ func (b *block) append(from *event.Batch, rejects []event.Reject) {
 	}
 	for i := range from.Items {
 		it := &from.Items[i]
-		if from.Duplicate[it.Event] {
-			continue
+		if !from.Duplicate[it.Event] {
+			b.item(it, &from.Events[it.Event])
 		}
-		e := &from.Events[it.Event]
-		r := &b.items
-		r.id(e.ID)
-		r.text(string(it.Kind))
-		r.text(it.MessageID)
-		r.text(it.ItemID)
-		r.text(it.Folder)
-		r.text(it.Subject)
-		r.text(it.Names)
-		r.bigint(it.Size, it.Size < 0)
-		r.int(int32(b.load), false)
-		r.time(e.Time)
-		r.end()
 	}
+	b.rejects(rejects)
+}
+
+// The order of the values is that of the columns in package event; a test
+// compares them.
+
+func (b *block) item(it *event.Item, e *event.Event) {
+	r := &b.items
+	r.id(e.ID)
+	r.text(string(it.Kind))
+	r.text(it.MessageID)
+	r.text(it.ItemID)
+	r.text(it.Folder)
+	r.text(it.Subject)
+	r.text(it.Names)
+	r.bigint(it.Size, it.Size < 0)
+	r.int(int32(b.load), false)
+	r.time(e.Time)
+	r.end()
+}
+
+func (b *block) rejects(rejects []event.Reject) {
 	for i := range rejects {
 		x := &rejects[i]
 		r := &b.reject
@@ -231,9 +294,18 @@ func (b *block) append(from *event.Batch, rejects []event.Reject) {
 	}
 }
 
+// id writes an id in the form of [event.ID.String].
 func (r *rows) id(id event.ID) {
-	s := id.String()
-	r.bytesOf(unsafe.Slice(unsafe.StringData(s), len(s)), false)
+	c := r.next(false)
+	c.data = append(c.data, 36)
+	from := 0
+	for i, to := range [...]int{4, 6, 8, 10, 16} {
+		if i > 0 {
+			c.data = append(c.data, '-')
+		}
+		c.data = hex.AppendEncode(c.data, id[from:to])
+		from = to
+	}
 }
 
 func (b *block) event(e *event.Event) {
@@ -304,6 +376,11 @@ func (b *block) event(e *event.Event) {
 		r.bytesOf(nil, true)
 	}
 	r.int(int32(b.load), false)
-	r.bool(len(e.Tenant) != len("00000000-0000-0000-0000-000000000000"), false) // nameless
+	r.bool(nameless(e), false)
 	r.end()
+}
+
+// nameless reports whether an event names no tenant by its GUID.
+func nameless(e *event.Event) bool {
+	return len(e.Tenant) != len("00000000-0000-0000-0000-000000000000")
 }
