@@ -220,6 +220,7 @@ type Finding struct {
 	Detector    string   `json:"detector"`               // id of the detector
 	Title       string   `json:"title"`                  // what was found
 	Severity    Severity `json:"severity"`               // info, low, medium, high, critical
+	Stage       string   `json:"stage"`                  // guessing, access, persistence, privilege, collection, evasion, exfiltration
 	Tenant      string   `json:"tenant"`                 // tenant id; empty when records do not name it
 	First       Time     `json:"first"`                  // first record
 	Last        Time     `json:"last"`                   // last record
@@ -231,6 +232,26 @@ type Finding struct {
 	EventCount  int64    `json:"event_count"`            // exact, also when events is capped
 	EventsQuery string   `json:"events_query,omitempty"` // SQL for all of them when events is capped
 	Why         string   `json:"why"`                    // why it is a finding, with the numbers
+	Missing     []string `json:"missing,omitempty"`      // logs that would have made it surer, and how
+	Series      []Series `json:"series,omitempty"`       // counts over time that decided, with the arithmetic
+}
+
+// Series is a count over time against what was expected of it, and the
+// cumulative sum that decided: so that a sceptic can check it.
+type Series struct {
+	Name        string    `json:"name"`         // what was counted
+	Step        string    `json:"step"`         // hour or day
+	From        Time      `json:"from"`         // begin of the first step, UTC
+	Counts      []int64   `json:"counts"`       // counts, a step each
+	Expected    []float64 `json:"expected"`     // mean that the baseline expects
+	Sum         []float64 `json:"sum"`          // cumulative sum of the log-likelihood ratio after each step
+	Ratio       float64   `json:"ratio"`        // rate, as a multiple of the expected one, that the sum looks for
+	Dispersion  float64   `json:"dispersion"`   // size parameter of the negative binomial distribution; larger is closer to Poisson
+	Limit       float64   `json:"limit"`        // the sum that raises the alarm
+	Change      Time      `json:"change"`       // change point: begin of the first step since which the sum was above 0
+	Alarm       Time      `json:"alarm"`        // end of the step that raised it
+	FalseAlarms float64   `json:"false_alarms"` // expected a year, of this limit
+	Note        string    `json:"note"`         // how baseline and limit came about
 }
 
 // MaxEvents is how many event ids a finding or a member lists. Beyond that it

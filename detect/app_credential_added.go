@@ -24,6 +24,7 @@ func (appCredentialAdded) Card() Card {
 			"forgotten test application in this way.",
 		FalsePositives: []string{"renewal of expiring secrets by the owners of the application", "deployment pipelines that rotate secrets"},
 		Techniques:     []string{"T1098.001"},
+		Stage:          casefile.StagePersistence,
 		Needs:          directoryNeeds(),
 		Severity:       casefile.Medium,
 	}

@@ -33,6 +33,7 @@ func (appOnlyMailGrant) Card() Card {
 			"an application access policy or RBAC for Applications may limit the permission to some mailboxes; that is not in these logs",
 		},
 		Techniques: []string{"T1098.003", "T1114.002"},
+		Stage:      casefile.StagePrivilege,
 		Needs:      directoryNeeds(),
 		Severity:   casefile.High,
 	}

@@ -40,8 +40,36 @@ type Card struct {
 	Why            string // why this matters
 	FalsePositives []string
 	Techniques     []string // ATT&CK ids
+	Stage          string   // of a campaign, one of casefile's stages; a finding may differ
 	Needs          Needs
+	Helps          []Help            // logs that would make it surer, where they are missing
 	Severity       casefile.Severity // the usual one; a finding may differ
+	FalseAlarms    FalseAlarms
+}
+
+// Help is a log without which a detector works, and sees less.
+type Help struct {
+	Source  event.Source
+	Classes []event.Class // any of them; empty: any record of the source
+	What    string        // what it would add, to follow "without it "
+}
+
+// FalseAlarms is a detector's share of the alarms that a person can bear.
+type FalseAlarms struct {
+	// PerDay is how many findings of medium severity or more are expected a
+	// tenant and day when nobody is there.
+	PerDay float64
+	// Basis says where the number comes from: the threshold's construction, or
+	// a measurement.
+	Basis string
+}
+
+// Settings are what an organization tells the detectors about itself. The zero
+// value is valid.
+type Settings struct {
+	// Canaries are accounts that nobody may use (user principal names, lower
+	// case): any touch of one is a finding.
+	Canaries []string
 }
 
 // Needs says which records a detector cannot do without. It needs one of the
@@ -54,21 +82,14 @@ type Needs struct {
 	Fetch   string // what to fetch when they are missing, and how
 }
 
-// All lists the detectors.
-func All() []Detector {
-	return []Detector{
-		appCredentialAdded{},
-		appOnlyMailGrant{},
-		externalForwarding{},
-		failuresOneAccount{},
-		failuresOneIP{},
-		firstSeenMailboxApp{},
-		inboxRuleHidesOrForwards{},
-		mailConsent{},
-		sessionSecondNetwork{},
-		slowSpray{},
-		youngConsenter{},
-	}
+// All lists the detectors, by theme.
+func All(s Settings) []Detector {
+	return slices.Concat(guessing(), identity(s), applications(), mail())
+}
+
+// guessing lists the detectors of passwords being tried.
+func guessing() []Detector {
+	return []Detector{failuresOneAccount{}, failuresOneIP{}, slowSpray{}}
 }
 
 // Result is what a run of detectors says.
@@ -98,12 +119,14 @@ func Run(ctx context.Context, q store.Querier, detectors []Detector) (*Result, e
 		if err != nil {
 			return nil, fmt.Errorf("detector %s: %w", card.ID, err)
 		}
+		missing := have.missing(card.Helps)
 		for i := range fs {
 			finish(&fs[i], card)
+			fs[i].Missing = missing
 		}
 		r.Findings = append(r.Findings, fs...)
 		r.Assessed = append(r.Assessed, casefile.Assessed{
-			Detector: card.ID, Title: card.Title, Findings: len(fs), Sources: have.of(card.Needs.Sources),
+			Detector: card.ID, Title: card.Title, Findings: len(fs), Sources: have.of(card.Needs.Sources), Limits: missing,
 		})
 	}
 	casefile.SortFindings(r.Findings)
@@ -120,6 +143,9 @@ func finish(f *casefile.Finding, card Card) {
 	}
 	if f.Severity == "" {
 		f.Severity = card.Severity
+	}
+	if f.Stage == "" {
+		f.Stage = card.Stage
 	}
 	f.Techniques = casefile.Unique(append(f.Techniques, card.Techniques...))
 	f.Entities = casefile.SortEntities(f.Entities)
@@ -181,6 +207,25 @@ func (inv inventory) lacks(n Needs) string {
 		return "the logs that were received hold no record of the kind: " + classNames(n.Classes)
 	}
 	return ""
+}
+
+// missing says, for each help that is not there, what it would add.
+func (inv inventory) missing(hs []Help) (out []string) {
+	for _, h := range hs {
+		there := len(h.Classes) == 0 && len(inv[h.Source]) > 0
+		for _, c := range h.Classes {
+			there = there || inv[h.Source][c] > 0
+		}
+		if there {
+			continue
+		}
+		name := sourceName(h.Source)
+		if len(h.Classes) > 0 && len(inv[h.Source]) > 0 {
+			name += ", records of " + classNames(h.Classes)
+		}
+		out = append(out, name+": without it "+h.What)
+	}
+	return out
 }
 
 // of lists those of the sources that were received.

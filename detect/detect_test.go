@@ -16,7 +16,7 @@ import (
 // not find. expect.txt of testdata/<id>/ lists the findings on attack.ndjson,
 // as severity and title; on benign.ndjson there must be none.
 func TestDetectors(t *testing.T) {
-	for _, d := range All() {
+	for _, d := range All(Settings{}) {
 		card := d.Card()
 		t.Run(card.ID, func(t *testing.T) {
 			t.Parallel()
@@ -90,7 +90,7 @@ func checkFinding(t *testing.T, f *casefile.Finding) {
 // TestAll makes sure that every detector is listed, documented and tested.
 func TestAll(t *testing.T) {
 	ids := map[string]bool{}
-	for _, d := range All() {
+	for _, d := range All(Settings{}) {
 		c := d.Card()
 		ids[c.ID] = true
 		if c.Title == "" || c.Why == "" || len(c.FalsePositives) == 0 || c.Severity == "" || len(c.Needs.Sources) == 0 || c.Needs.Fetch == "" {

@@ -22,6 +22,7 @@ func (externalForwarding) Card() Card {
 		Why:            "Forwarding set on a mailbox or by a mail flow rule copies all mail to somebody outside, without any further sign-in.",
 		FalsePositives: []string{"mailboxes of people who left", "journaling and archiving services", "a migration"},
 		Techniques:     []string{"T1114.003"},
+		Stage:          casefile.StageExfil,
 		Needs:          exchangeNeeds(),
 		Severity:       casefile.High,
 	}

@@ -34,6 +34,7 @@ func (failuresOneAccount) Card() Card {
 			"servers are noise until one is right. Both show in the failures of the one account that nothing explains.",
 		FalsePositives: []string{"somebody who travels without a break and mistypes on most days", "a device with an old password on networks where its owner never signs in"},
 		Techniques:     []string{"T1110.001", "T1110.003"},
+		Stage:          casefile.StageGuessing,
 		Needs:          signInNeeds(),
 		Severity:       casefile.Low,
 	}

@@ -32,6 +32,7 @@ func (failuresOneIP) Card() Card {
 			"a vulnerability scanner or a test of one's own",
 		},
 		Techniques: []string{"T1110.003"},
+		Stage:      casefile.StageGuessing,
 		Needs:      signInNeeds(),
 		Severity:   casefile.Low,
 	}

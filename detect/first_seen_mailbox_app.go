@@ -27,6 +27,7 @@ func (firstSeenMailboxApp) Card() Card {
 			"visible, however slowly it reads.",
 		FalsePositives: []string{"a new backup, migration or CRM product", "people who set up another mail client"},
 		Techniques:     []string{"T1114.002", "T1550.001"},
+		Stage:          casefile.StageCollection,
 		Needs:          mailNeeds(),
 		Severity:       casefile.Medium,
 	}

@@ -22,6 +22,7 @@ func (inboxRuleHidesOrForwards) Card() Card {
 		Why:            "Rules that forward mail keep access after a password change; rules that delete or move warnings and invoices keep the owner from noticing.",
 		FalsePositives: []string{"people forward to a private address or a ticket system", "rules that file newsletters"},
 		Techniques:     []string{},
+		Stage:          casefile.StageEvasion,
 		Needs:          exchangeNeeds(),
 		Severity:       casefile.Medium,
 	}

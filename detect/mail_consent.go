@@ -25,6 +25,7 @@ func (mailConsent) Card() Card {
 			"a password change or MFA does not stop it.",
 		FalsePositives: []string{"mail clients, calendar assistants and CRM add-ins ask for the same permissions"},
 		Techniques:     []string{"T1528", "T1114.002"},
+		Stage:          casefile.StagePrivilege,
 		Needs:          directoryNeeds(),
 		Severity:       casefile.Low,
 	}

@@ -28,6 +28,7 @@ func (sessionSecondNetwork) Card() Card {
 			"mobile networks that change addresses, IPv4 and IPv6 of the same line",
 		},
 		Techniques: []string{"T1550.004", "T1539"},
+		Stage:      casefile.StageAccess,
 		Needs:      signInNeeds(),
 		Severity:   casefile.Low,
 	}

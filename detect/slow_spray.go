@@ -52,6 +52,7 @@ func (slowSpray) Card() Card {
 			"an application that keeps an old password on many devices",
 		},
 		Techniques: []string{"T1110.003", "T1090.002"},
+		Stage:      casefile.StageGuessing,
 		Needs:      signInNeeds(),
 		Severity:   casefile.Medium,
 	}

@@ -26,6 +26,7 @@ func (youngConsenter) Card() Card {
 		Why:            "A new employee does not approve applications on the first day. An actor who can create users makes one to consent, so that the consent does not come from an account that somebody watches.",
 		FalsePositives: []string{"a new administrator's first days", "setting up a new tenant", "a break-glass or setup account"},
 		Techniques:     []string{"T1136.003", "T1528"},
+		Stage:          casefile.StagePersistence,
 		Needs:          directoryNeeds(),
 		Severity:       casefile.High,
 	}

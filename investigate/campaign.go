@@ -120,26 +120,16 @@ func (b *builder) standing() {
 	}
 }
 
-// stageOf is the stage of a campaign that a finding belongs to.
+// stageOf is the stage of a campaign that a finding belongs to. Forwarding
+// inside the organization hides mail, and does not carry it away.
 func stageOf(f *casefile.Finding) string {
-	switch f.Detector {
-	case "slow_spray", "failures_one_ip", "failures_one_account":
-		return casefile.StageGuessing
-	case "session_second_network":
-		return casefile.StageAccess
-	case "app_credential_added", "young_consenter":
-		return casefile.StagePersistence
-	case "app_only_mail_grant", "mail_consent":
-		return casefile.StagePrivilege
-	case "first_seen_mailbox_app":
-		return casefile.StageCollection
-	case "inbox_rule_hides_or_forwards", "external_forwarding":
+	if f.Detector == "inbox_rule_hides_or_forwards" || f.Detector == "external_forwarding" {
 		if len(entities(f, casefile.Address, casefile.RoleTarget)) > 0 {
 			return casefile.StageExfil
 		}
 		return casefile.StageEvasion
 	}
-	return casefile.StageAccess
+	return f.Stage
 }
 
 // roleRank orders the roles of accounts, the strongest first.

@@ -18,7 +18,7 @@ func investigateRows(t *testing.T, names ...string) *casefile.Case {
 		paths = append(paths, "testdata/"+n+".ndjson")
 	}
 	q := detecttest.Open(t, paths...)
-	r, err := detect.Run(t.Context(), q, detect.All())
+	r, err := detect.Run(t.Context(), q, detect.All(detect.Settings{}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +52,7 @@ func mailboxOf(t *testing.T, p casefile.Campaign, upn string) casefile.MailboxRe
 
 func TestEmpty(t *testing.T) {
 	q := detecttest.Open(t)
-	r, err := detect.Run(t.Context(), q, detect.All())
+	r, err := detect.Run(t.Context(), q, detect.All(detect.Settings{}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +61,7 @@ func TestEmpty(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkCase(t, c)
-	if len(c.NotAssessed) != len(detect.All()) {
+	if len(c.NotAssessed) != len(detect.All(detect.Settings{})) {
 		t.Errorf("%d detectors were not assessed, want all", len(c.NotAssessed))
 	}
 	for _, s := range c.Verdict {

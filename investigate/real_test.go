@@ -30,7 +30,7 @@ func investigateFiles(t *testing.T, path string) *casefile.Case {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := detect.Run(t.Context(), st, detect.All())
+	r, err := detect.Run(t.Context(), st, detect.All(detect.Settings{}))
 	if err != nil {
 		t.Fatal(err)
 	}

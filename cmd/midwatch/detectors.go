@@ -17,7 +17,7 @@ func newDetectors(std stdio) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			var cards []detect.Card
-			for _, d := range detect.All() {
+			for _, d := range detect.All(detect.Settings{}) {
 				cards = append(cards, d.Card())
 			}
 			if asJSON {

@@ -305,7 +305,7 @@ func totalSize(paths []string) (n int64) {
 
 // conclude asks the detectors and joins what they say.
 func conclude(ctx context.Context, st store.Store, sources []casefile.Source, people []enrich.Person) (*casefile.Case, error) {
-	found, err := detect.Run(ctx, st, detect.All())
+	found, err := detect.Run(ctx, st, detect.All(detect.Settings{}))
 	if err != nil {
 		return nil, err
 	}
@@ -327,7 +327,7 @@ func writeCase(ctx context.Context, d *casefolder.Draft, st store.Store, c *case
 		out, failed = records(ctx, st, ids)
 		return out
 	}}
-	for _, det := range detect.All() {
+	for _, det := range detect.All(detect.Settings{}) {
 		k := det.Card()
 		opts.Cards[k.ID] = report.Card{Title: k.Title, Why: k.Why, FalsePositives: k.FalsePositives}
 	}

@@ -165,7 +165,7 @@ func ask(j job) (records, stored int64, err error) {
 		if err != nil {
 			return 0, err
 		}
-		found, err := detect.Run(ctx, q, detect.All())
+		found, err := detect.Run(ctx, q, detect.All(detect.Settings{}))
 		if err != nil {
 			return 0, err
 		}

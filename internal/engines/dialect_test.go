@@ -139,7 +139,7 @@ func TestQuestionsKeepToTheNotation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found, err := detect.Run(t.Context(), checked{st}, detect.All())
+	found, err := detect.Run(t.Context(), checked{st}, detect.All(detect.Settings{}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,7 +51,7 @@ func caseOf(ctx context.Context, t *testing.T, st store.Store, in input) []byte 
 	if err != nil {
 		t.Fatal(err)
 	}
-	found, err := detect.Run(ctx, st, detect.All())
+	found, err := detect.Run(ctx, st, detect.All(detect.Settings{}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,7 @@
+package detect
+
+// applications lists the detectors of what is done with applications,
+// credentials and permissions.
+func applications() []Detector {
+	return []Detector{appCredentialAdded{}, appOnlyMailGrant{}, mailConsent{}, youngConsenter{}}
+}

@@ -1,0 +1,6 @@
+package detect
+
+// mail lists the detectors of mail being collected, sent on or hidden.
+func mail() []Detector {
+	return []Detector{externalForwarding{}, firstSeenMailboxApp{}, inboxRuleHidesOrForwards{}}
+}
