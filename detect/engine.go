@@ -11,7 +11,7 @@ func networkSQL() string {
 // prefixSQL gives the /24 or /48 of an address as text.
 func prefixSQL() string {
 	return `(CASE WHEN ip LIKE '%:%' THEN regexp_replace(ip, '^([0-9a-f]*:[0-9a-f]*:[0-9a-f]*):.*$', '\1') || '::/48'
-		ELSE regexp_replace(ip, '[.][0-9]+$', '') || '.0/24' END)`
+		ELSE rtrim(ip, '0123456789') || '0/24' END)`
 }
 
 // originSQL gives what one line of a household or one exit of a proxy network

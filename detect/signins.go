@@ -2,40 +2,6 @@ package detect
 
 import "fmt"
 
-// What a result code says about the password that was tried. The codes are
-// data: Microsoft changes them.
-// Sources: Entra authentication error codes; for "right" the successCodes of
-// Sentinel's password spray rule; Okta and Google event documentation.
-const (
-	passwordWrong    = "wrong"    // the password was not right
-	passwordRight    = "right"    // it was right, and something else stood in the way
-	passwordAccepted = "accepted" // it was right and the sign-in came about
-	passwordLocked   = "locked"   // locked or blocked whatever the password
-	passwordNoUser   = "no_user"  // there is no such account
-)
-
-// resultWords lists result codes, and the words that older records have in
-// their place.
-func resultWords(verdict string) (codes []string) {
-	switch verdict {
-	case passwordWrong:
-		return []string{"50126", "50056", "50064", "InvalidUserNameOrPassword", "INVALID_CREDENTIALS", "VERIFICATION_ERROR", "login_failure_invalid_password", "login_failure"}
-	case passwordRight:
-		return []string{
-			"50076", "50074", "50079", "50072", "500121", "50158", "50078", // more factors asked for, or none enrolled
-			"53003", "53000", "53001", "50005", "50131", "53002", "53004", "53011", "50155", "50129", "50097", "530035", // refused by policy
-			"50105", "65001", "65004", // no access to this application
-			"50140", "50125", "50199", "50055", "50144", // interrupted afterwards, or expired
-			"UserStrongAuthEnrollmentRequiredInterrupt", "UserStrongAuthClientAuthNRequiredInterrupt", "DelegationDoesNotExist",
-		}
-	case passwordLocked:
-		return []string{"50053", "50057", "IdsLocked", "UserDisabled", "LOCKED_OUT"}
-	case passwordNoUser:
-		return []string{"50034", "51004", "UserAccountNotFound", "UserNotFound"}
-	}
-	return nil
-}
-
 // signInsSQL is a common table expression: the sign-ins and attempts of
 // people, each once. The unified audit log's UserLoggedIn and UserLoginFailed
 // repeat Entra's sign-ins under the same request id; Entra's record is kept.
@@ -43,29 +9,23 @@ func resultWords(verdict string) (codes []string) {
 // system (where it is not known, the prefix), prefix the /24 or /48, origin the
 // IPv4 address or the /48.
 func signInsSQL() string {
-	match := func(verdict string) string {
-		l := quoted(resultWords(verdict))
-		return "(code IN (" + l + ") OR reason IN (" + l + "))"
-	}
 	return `WITH signins AS (
 	SELECT id, source, coalesce(tenant, '') AS tenant, time, CAST(time AS DATE) AS day, actor, ip, coalesce(asn, 0) AS asn,
 		coalesce(app_id, '') AS app_id, coalesce(app_name, '') AS app_name, coalesce(user_agent, '') AS user_agent, coalesce(client, '') AS client,
 		coalesce(country, '') AS country, coalesce(session_id, '') AS session_id, coalesce(token_id, '') AS token_id, coalesce(request_id, '') AS request_id,
 		coalesce(device_id, '') AS device_id, coalesce(ip_kind, '') AS ip_kind, ` + networkSQL() + ` AS net, ` + prefixSQL() + ` AS prefix, ` + originSQL() + ` AS origin,
-		CASE WHEN outcome = 'success' THEN 'accepted'
-			WHEN ` + match(passwordWrong) + ` THEN 'wrong'
-			WHEN ` + match(passwordRight) + ` THEN 'right'
-			WHEN ` + match(passwordLocked) + ` THEN 'locked'
-			WHEN ` + match(passwordNoUser) + ` THEN 'no_user'
-			ELSE 'other' END AS pw
+		` + passwordSQL() + ` AS pw
 	FROM events
-	WHERE class = 'sign_in' AND actor IS NOT NULL AND actor <> '' AND actor <> 'not available' AND time IS NOT NULL
-		AND coalesce(actor_kind, '') IN ('user', 'admin', 'guest', 'unknown', '')
-		AND ip IS NOT NULL AND ip <> '' AND coalesce(ip_service, false) = false
+	WHERE ` + peopleSQL + `
 		AND (source <> 'ual' OR request_id IS NULL OR request_id NOT IN (
 			SELECT request_id FROM events WHERE class = 'sign_in' AND source = 'signin' AND request_id IS NOT NULL))
 )`
 }
+
+// peopleSQL is the condition of a sign-in, or an attempt, of a person.
+const peopleSQL = `class = 'sign_in' AND actor IS NOT NULL AND actor <> '' AND actor <> 'not available' AND time IS NOT NULL
+		AND coalesce(actor_kind, '') IN ('user', 'admin', 'guest', 'unknown', '')
+		AND ip IS NOT NULL AND ip <> '' AND coalesce(ip_service, false) = false`
 
 // The limits of what explains a wrong password. They are those of ordinary
 // life, not of an attack: an attacker who wants to be explained has to guess
@@ -97,45 +57,63 @@ const (
 //
 // This is filter A of Javed and Paxson's and of Herley and Schechter's idea:
 // look at failures where benign ones are rare.
+//
+// The heavy part is told apart from the few rows that it is for: failures from
+// shared networks, which are most, go first, and of the sign-ins that explain
+// the rest only those of the same accounts are looked at, in few columns.
 func orphansSQL() string {
-	return signInsSQL() + `, bad AS (
-		SELECT * FROM signins WHERE pw IN ('wrong', 'locked', 'no_user')
-	), good_days AS (
-		SELECT actor AS g_actor, net AS g_net, day AS g_day, min(time) AS g_first, max(time) AS g_last FROM signins
-		WHERE pw = 'accepted' AND actor IN (SELECT actor FROM bad) GROUP BY actor, net, day
-	), begins AS (
-		SELECT tenant AS b_tenant, min(time) AS begun FROM signins GROUP BY tenant
-	), familiar AS (
-		SELECT DISTINCT b.id AS f_id FROM bad b JOIN good_days g ON g.g_actor = b.actor AND g.g_net = b.net
-		WHERE g.g_last >= b.time - INTERVAL ` + fmt.Sprint(familiarDays) + ` DAY AND g.g_first <= b.time + INTERVAL ` + fmt.Sprint(resolvedMin) + ` MINUTE
-	), settled AS (
-		SELECT b.id AS t_id FROM bad b JOIN good_days g ON g.g_actor = b.actor AND g.g_net = b.net JOIN begins s ON s.b_tenant = b.tenant
-		WHERE b.time < s.begun + INTERVAL ` + fmt.Sprint(warmUpDays) + ` DAY AND g.g_last >= b.time
-		GROUP BY b.id HAVING count(*) >= ` + fmt.Sprint(settledDays) + `
-	), homes AS (
-		SELECT actor AS h_actor, origin AS h_origin FROM signins WHERE pw = 'accepted' AND actor IN (SELECT actor FROM bad) GROUP BY actor, origin HAVING count(DISTINCT day) >= ` + fmt.Sprint(settledDays) + `
-	), devices AS (
-		SELECT DISTINCT actor AS d_actor, device_id AS d_device FROM signins WHERE pw = 'accepted' AND device_id <> ''
+	d := func(n int) string { return fmt.Sprint(n) }
+	return `WITH tries AS (
+		SELECT id, coalesce(tenant, '') AS tenant, time, CAST(time AS DATE) AS day, actor, ip, coalesce(asn, 0) AS asn, coalesce(app_id, '') AS app_id, coalesce(app_name, '') AS app_name,
+			coalesce(resource_id, '') AS resource_id, coalesce(resource_name, '') AS resource_name, coalesce(user_agent, '') AS user_agent, coalesce(client, '') AS client,
+			coalesce(protocol, '') AS protocol, coalesce(country, '') AS country, coalesce(device_id, '') AS device_id, coalesce(ip_kind, '') AS ip_kind,
+			` + networkSQL() + ` AS net, ` + prefixSQL() + ` AS prefix, ` + originSQL() + ` AS origin, ` + passwordSQL() + ` AS pw, ` + stoppedSQL() + ` AS stopped
+		FROM events
+		WHERE ` + peopleSQL + ` AND coalesce(outcome, '') <> 'success'
+			AND (source <> 'ual' OR request_id IS NULL OR request_id NOT IN (
+				SELECT request_id FROM events WHERE class = 'sign_in' AND source = 'signin' AND coalesce(outcome, '') <> 'success' AND request_id IS NOT NULL))
+	), bad AS (
+		SELECT * FROM tries WHERE pw IN ('wrong', 'right', 'locked', 'no_user')
 	), shared AS (
-		SELECT prefix FROM signins WHERE pw = 'accepted' GROUP BY prefix HAVING count(DISTINCT actor) >= ` + fmt.Sprint(sharedUsers) + `
+		SELECT prefix FROM (SELECT DISTINCT ` + prefixSQL() + ` AS prefix, actor FROM events WHERE ` + peopleSQL + ` AND outcome = 'success') x
+		WHERE prefix IN (SELECT prefix FROM bad) GROUP BY prefix HAVING count(*) >= ` + d(sharedUsers) + `
+	), loud AS (
+		SELECT DISTINCT origin FROM (SELECT origin, day FROM bad WHERE pw <> 'right' GROUP BY origin, day HAVING count(DISTINCT actor) >= ` + d(failedUsers) + `) z
 	), retries AS (
 		SELECT r_actor, r_origin, r_app, r_day FROM (
 			SELECT r_actor, r_origin, r_app, r_day,
 				lag(r_day, 2) OVER (PARTITION BY r_actor, r_origin, r_app ORDER BY r_day) AS two_before, lag(r_day, 1) OVER (PARTITION BY r_actor, r_origin, r_app ORDER BY r_day) AS one_before,
 				lead(r_day, 1) OVER (PARTITION BY r_actor, r_origin, r_app ORDER BY r_day) AS one_after, lead(r_day, 2) OVER (PARTITION BY r_actor, r_origin, r_app ORDER BY r_day) AS two_after
-			FROM (SELECT DISTINCT actor AS r_actor, origin AS r_origin, app_id AS r_app, day AS r_day FROM bad) x
+			FROM (SELECT DISTINCT actor AS r_actor, origin AS r_origin, app_id AS r_app, day AS r_day FROM bad WHERE pw <> 'right') x
 		) y WHERE two_before >= r_day - INTERVAL 6 DAY OR two_after <= r_day + INTERVAL 6 DAY OR one_after <= one_before + INTERVAL 6 DAY
 	), stuck AS (
-		SELECT r_actor AS k_actor FROM retries GROUP BY r_actor HAVING count(DISTINCT r_origin) <= ` + fmt.Sprint(deviceNetworks) + `
-	), loud AS (
-		SELECT DISTINCT origin FROM (SELECT origin, day FROM bad GROUP BY origin, day HAVING count(DISTINCT actor) >= ` + fmt.Sprint(failedUsers) + `) z
-	), orphans AS (
+		SELECT r_actor AS k_actor FROM retries GROUP BY r_actor HAVING count(DISTINCT r_origin) <= ` + d(deviceNetworks) + `
+	), rest AS (
 		SELECT b.* FROM bad b
-			LEFT JOIN devices d ON d.d_actor = b.actor AND d.d_device = b.device_id
 			LEFT JOIN (SELECT * FROM retries WHERE r_actor IN (SELECT k_actor FROM stuck)) r ON r.r_actor = b.actor AND r.r_origin = b.origin AND r.r_app = b.app_id AND r.r_day = b.day
+		WHERE r.r_actor IS NULL AND b.prefix NOT IN (SELECT prefix FROM shared) AND b.origin NOT IN (SELECT origin FROM loud)
+	), good AS (
+		SELECT actor AS g_actor, ` + networkSQL() + ` AS g_net, ` + originSQL() + ` AS g_origin, coalesce(device_id, '') AS g_device, CAST(time AS DATE) AS g_day, min(time) AS g_first, max(time) AS g_last
+		FROM events WHERE ` + peopleSQL + ` AND outcome = 'success' AND actor IN (SELECT actor FROM rest)
+		GROUP BY 1, 2, 3, 4, 5
+	), begins AS (
+		SELECT coalesce(tenant, '') AS b_tenant, min(time) AS begun FROM events WHERE ` + peopleSQL + ` GROUP BY coalesce(tenant, '')
+	), familiar AS (
+		SELECT DISTINCT b.id AS f_id FROM rest b JOIN good g ON g.g_actor = b.actor AND g.g_net = b.net
+		WHERE g.g_last >= b.time - INTERVAL ` + d(familiarDays) + ` DAY AND g.g_first <= b.time + INTERVAL ` + d(resolvedMin) + ` MINUTE
+	), settled AS (
+		SELECT b.id AS t_id FROM rest b JOIN good g ON g.g_actor = b.actor AND g.g_net = b.net JOIN begins s ON s.b_tenant = b.tenant
+		WHERE b.time < s.begun + INTERVAL ` + d(warmUpDays) + ` DAY AND g.g_last >= b.time
+		GROUP BY b.id HAVING count(DISTINCT g.g_day) >= ` + d(settledDays) + `
+	), homes AS (
+		SELECT g_actor AS h_actor, g_origin AS h_origin FROM good GROUP BY g_actor, g_origin HAVING count(DISTINCT g_day) >= ` + d(settledDays) + `
+	), devices AS (
+		SELECT DISTINCT g_actor AS d_actor, g_device AS d_device FROM good WHERE g_device <> ''
+	), orphans AS (
+		SELECT b.* FROM rest b
+			LEFT JOIN devices d ON d.d_actor = b.actor AND d.d_device = b.device_id
 			LEFT JOIN homes h ON h.h_actor = b.actor AND h.h_origin = b.origin
-		WHERE d.d_actor IS NULL AND r.r_actor IS NULL AND h.h_actor IS NULL
+		WHERE d.d_actor IS NULL AND h.h_actor IS NULL
 			AND b.id NOT IN (SELECT f_id FROM familiar) AND b.id NOT IN (SELECT t_id FROM settled)
-			AND b.prefix NOT IN (SELECT prefix FROM shared) AND b.origin NOT IN (SELECT origin FROM loud)
 	)`
 }

@@ -135,7 +135,7 @@ func (n *tallied) slow() bool {
 // unexplained reads the failures that nothing explains, in order of time. They
 // are few: those of a day are some thousandths of the accounts, and guesses.
 func unexplained(ctx context.Context, q store.Querier) (out []attempt, err error) {
-	err = store.Each(ctx, q, orphansSQL()+` SELECT CAST(id AS VARCHAR), tenant, actor, app_id, app_name, user_agent, ip_kind, ip, origin, prefix, time, day FROM orphans ORDER BY time, id`, nil, func(scan scanner) error {
+	err = store.Each(ctx, q, orphansSQL()+` SELECT CAST(id AS VARCHAR), tenant, actor, app_id, app_name, user_agent, ip_kind, ip, origin, prefix, time, day FROM orphans WHERE pw <> 'right' ORDER BY time, id`, nil, func(scan scanner) error {
 		var a attempt
 		if err := scan(&a.id, &a.tenant, &a.actor, &a.app, &a.appName, &a.agent, &a.kind, &a.ip, &a.origin, &a.prefix, &a.at, &a.day); err != nil {
 			return err

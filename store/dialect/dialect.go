@@ -65,6 +65,7 @@ func Functions() map[string]string {
 		// text; lengths and positions count characters
 		"lower": "lowerUTF8", "length": "lengthUTF8", "substr": "substringUTF8", "replace": "replaceAll", "trim": "trimBoth",
 		"starts_with":    "startsWith",
+		"rtrim":          "trimRight", // with the characters to cut off
 		"regexp_replace": "replaceRegexpOne", // the first match only; \1 in the replacement is the pattern's first group
 		"regexp_extract": "regexpExtract",    // empty where nothing matches
 		"regexp_matches": "match",
@@ -74,6 +75,8 @@ func Functions() map[string]string {
 		"date_trunc": "date_trunc", "epoch_us": "toUnixTimestamp64Micro",
 		// the raw record, or column detail: json_extract_string(raw, '$.a.b'), NULL where there is nothing
 		"json_extract_string": "JSON_VALUE",
+		// whether a text is JSON by the letter; what is not, json_extract_string may fail on
+		"json_valid": "isValidJSON",
 	}
 }
 
