@@ -111,6 +111,7 @@ type Sink struct {
 	IPs     ipCache
 	strs    map[string]string
 	details [2]detailWriter
+	reparse fastjson.Parser // of texts in records
 
 	ual      *ualFields // see there
 	visitUAL func([]byte, *fastjson.Value)
@@ -173,7 +174,7 @@ func (s *Sink) Abort() {
 // Finish gives the current record's events their ids.
 func (s *Sink) Finish() {
 	table := ""
-	if (s.rec.Table || s.rec.Inner) && s.first < len(s.Batch.Events) {
+	if s.first < len(s.Batch.Events) && (s.rec.Table || s.rec.Inner || !byTheLetter(s.rec.Raw)) {
 		s.scratch = appendJSONValue(s.scratch[:0], s.rec.Value)
 		table = s.Batch.Arena.Bytes(s.scratch)
 	}
@@ -181,6 +182,8 @@ func (s *Sink) Finish() {
 		e := &s.Batch.Events[i]
 		if e.Record == "" {
 			e.Record = table
+		} else if better := s.readable(e.Record); better != "" {
+			e.Record = better
 		}
 		if !utf8.Valid(e.Raw) {
 			e.Flags |= event.FlagInvalidUTF8

@@ -35,6 +35,7 @@ func expressions() []string {
 		"max(CASE WHEN regexp_matches(actor, '^user[12]@') THEN actor END)", "max(strpos(target, 'ß'))", "max(concat(actor, '!', source))", "max(actor || '!')",
 		"min(date_trunc('hour', time))", "max(epoch_us(time))", "max(CAST(time AS DATE))", "max(time - INTERVAL 3 DAY)", "max(time + INTERVAL 90 MINUTE)", "max(CASE WHEN time > TIMESTAMP '2023-11-14 22:13:22' THEN line END)",
 		"max(json_extract_string(detail, '$.a'))", "max(json_extract_string(detail, '$.nothing'))", "max(json_extract_string(detail, '$.b.c'))", "max(json_extract_string(coalesce(subject, detail), '$.a'))", "max(json_extract_string(subject, '$.a'))",
+		"count(CASE WHEN json_valid(detail) THEN 1 END)", "count(CASE WHEN json_valid('{\"a\":01}') OR json_valid(subject) THEN 1 END)",
 		"max(CAST(line AS VARCHAR))", "max(CAST('7' AS INTEGER) + 1)", "max(CAST(line AS DOUBLE) / 2)", "max(line::VARCHAR)", "count(CASE WHEN id = CAST(id AS VARCHAR)::UUID THEN 1 END)", "max(CAST(throttled AS BOOLEAN))",
 		"count(*) FILTER (WHERE line > 2)", "max(time) FILTER (WHERE line > 99)", "count(CASE WHEN (flags % 4) >= 2 THEN 1 END)",
 		"count(CASE WHEN subject NOT IN ('x') THEN 1 END)", "count(CASE WHEN target LIKE '%ß%' THEN 1 END)", "count(CASE WHEN actor IN ('user1@x.example', 'it''s \\') THEN 1 END)",

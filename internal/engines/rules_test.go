@@ -164,8 +164,8 @@ func TestRulesFind(t *testing.T) {
 	}
 }
 
-// Records that the parsers take and that are no JSON by the letter do not end a
-// question: they are known by their columns, and the others are found.
+// Records that the parsers take and that are no JSON by the letter neither end a
+// question nor hide from one: their fields are found like those of others.
 func TestRulesOverBadJSON(t *testing.T) {
 	dir := t.TempDir()
 	bad := []string{"\"a\tb\"", `"\q"`, `01`, `1.`, `NaN`, `"\ud800"`, `"\u12"`, `-`, `1e`, "\"\x01\"", `+1`, `.5`, `0x1f`, `"good"`}
@@ -186,7 +186,7 @@ func TestRulesOverBadJSON(t *testing.T) {
 	}
 	for name, st := range map[string]store.Store{"duckdb": openDuckDB(t), "clickhouse": openClickHouse(t, false)} {
 		found, _ := askRules(t, filled(t, st, dir), rs)
-		if found[rs[0].Title] != 1 || found[rs[1].Title] < 2 {
+		if n := found[rs[1].Title]; found[rs[0].Title] != n || n < 10 {
 			t.Errorf("%s: %v of %d records", name, found, len(bad))
 		}
 	}

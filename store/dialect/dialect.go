@@ -65,7 +65,7 @@ func Functions() map[string]string {
 		// text; lengths and positions count characters
 		"lower": "lowerUTF8", "length": "lengthUTF8", "substr": "substringUTF8", "replace": "replaceAll", "trim": "trimBoth",
 		"starts_with":    "startsWith",
-		"rtrim":          "trimRight", // with the characters to cut off
+		"rtrim":          "trimRight",        // with the characters to cut off
 		"regexp_replace": "replaceRegexpOne", // the first match only; \1 in the replacement is the pattern's first group
 		"regexp_extract": "regexpExtract",    // empty where nothing matches
 		"regexp_matches": "match",
