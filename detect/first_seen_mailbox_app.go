@@ -42,7 +42,8 @@ func appReadsSQL() string {
 	), reads AS (
 		SELECT id, coalesce(tenant, '') AS tenant, time, app_id, coalesce(app_name, '') AS app_name, coalesce(actor_kind, '') AS actor_kind, coalesce(actor, '') AS actor,
 			coalesce(p.upn, nullif(mailbox, ''), mailbox_id, '') AS mailbox, coalesce(ip, '') AS ip, coalesce(ip_service, false) AS ip_service, coalesce(item_count, 0) AS item_count,
-			coalesce(sp_id, '') AS sp_id, coalesce(token_id, '') AS token_id, coalesce(session_id, '') AS session_id
+			coalesce(sp_id, '') AS sp_id, coalesce(token_id, '') AS token_id, coalesce(session_id, '') AS session_id, ` + networkSQL() + ` AS net,
+			coalesce(user_agent, client, '') AS agent
 		FROM events LEFT JOIN people p ON p.object_id = mailbox
 		WHERE class IN ('mail_access', 'attachment_access') AND app_id IS NOT NULL AND app_id <> '' AND coalesce(actor_kind, '') <> 'service' AND time IS NOT NULL
 			AND coalesce(outcome, '') <> 'failure'

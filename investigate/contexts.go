@@ -166,9 +166,21 @@ func (g *grower) seed(ctx context.Context, f *casefile.Finding) error {
 				return err
 			}
 		}
-	case "app_only_mail_grant", "first_seen_mailbox_app", "mail_consent":
+	case "service_principal_new_network":
+		if f.Severity.Rank() < casefile.Medium.Rank() {
+			return nil
+		}
+		for _, id := range entities(f, casefile.App, casefile.RoleActor) {
+			if err := g.app(ctx, id, f.First.Time, f.ID, "it acted from a network that is new to it"); err != nil {
+				return err
+			}
+			if c := g.contexts["app "+g.w.ids.root(id)]; c != nil {
+				c.addIPs(entities(f, casefile.IP, casefile.RoleSource)...)
+			}
+		}
+	case "app_only_mail_grant", "first_seen_mailbox_app", "app_many_networks", "mail_consent":
 		role := casefile.RoleTarget
-		if f.Detector == "first_seen_mailbox_app" {
+		if f.Detector == "first_seen_mailbox_app" || f.Detector == "app_many_networks" {
 			role = casefile.RoleActor
 		}
 		if f.Severity.Rank() < casefile.Medium.Rank() {

@@ -75,6 +75,17 @@ func (w *world) join(findings []casefile.Finding) []component {
 			}
 		}
 	}
+	// Applications that come from ever new networks and read the same
+	// mailboxes: two applications are never in the same home by chance, and
+	// need not share one to be in the same hands.
+	for i := range findings {
+		for j := i + 1; j < len(findings); j++ {
+			if e, ok := sameReaders(&findings[i], &findings[j]); ok && u.root(i) != u.root(j) {
+				u.join(i, j)
+				joins = append(joins, casefile.Join{A: findings[i].ID, B: findings[j].ID, Entity: e, Reason: "both applications come from ever new networks, in the same time, and read this mailbox"})
+			}
+		}
+	}
 	byRoot := map[int]*component{}
 	var order []int
 	for i, f := range findings {
@@ -128,6 +139,22 @@ func sameLoudSpray(a, b *casefile.Finding) (casefile.Entity, bool) {
 		}
 	}
 	return e, both >= loudShared
+}
+
+// sameReaders reports whether two findings are of applications that hop
+// through networks in the same time and read a mailbox in common.
+func sameReaders(a, b *casefile.Finding) (casefile.Entity, bool) {
+	const hops = "app_many_networks"
+	if a.Detector != hops || b.Detector != hops || a.Tenant != b.Tenant || a.Severity.Rank() < casefile.Medium.Rank() || b.Severity.Rank() < casefile.Medium.Rank() || gap(*a, *b) > 0 {
+		return casefile.Entity{}, false
+	}
+	theirs := entities(b, casefile.Mailbox, casefile.RoleTarget)
+	for _, m := range entities(a, casefile.Mailbox, casefile.RoleTarget) {
+		if slices.Contains(theirs, m) {
+			return casefile.Entity{Kind: casefile.Mailbox, ID: m}, true
+		}
+	}
+	return casefile.Entity{}, false
 }
 
 // reason says why two findings that share an entity are one actor's, or

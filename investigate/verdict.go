@@ -42,7 +42,7 @@ func (b *builder) title() string {
 		how = "Session used from a second network"
 	case b.comp.has("young_consenter"):
 		how = "Newly created account that consents"
-	case b.comp.has("app_only_mail_grant", "app_credential_added", "first_seen_mailbox_app"):
+	case b.comp.has("app_only_mail_grant", "app_credential_added", "first_seen_mailbox_app", "app_many_networks", "service_principal_new_network"):
 		how = b.appWords()
 	case b.comp.has("mail_consent"):
 		how = "Consent to " + lowerFirst(b.appWords())
