@@ -33,6 +33,13 @@ type Detector interface {
 	Detect(ctx context.Context, q store.Querier) ([]casefile.Finding, error)
 }
 
+// optional is a detector that some organizations give nothing to look for.
+type optional interface {
+	// Off says why there is nothing to ask and what to do about it; both are
+	// empty when there is.
+	Off() (reason, do string)
+}
+
 // Card is a detector's identity card.
 type Card struct {
 	ID             string // name of its file and of its test folder
@@ -114,6 +121,12 @@ func Run(ctx context.Context, q store.Querier, detectors []Detector) (*Result, e
 				Detector: card.ID, Title: card.Title, Reason: reason, Fetch: card.Needs.Fetch,
 			})
 			continue
+		}
+		if o, ok := d.(optional); ok {
+			if reason, do := o.Off(); reason != "" {
+				r.NotAssessed = append(r.NotAssessed, casefile.NotAssessed{Detector: card.ID, Title: card.Title, Reason: reason, Fetch: do})
+				continue
+			}
 		}
 		fs, err := d.Detect(ctx, q)
 		if err != nil {

@@ -16,7 +16,7 @@ import (
 // not find. expect.txt of testdata/<id>/ lists the findings on attack.ndjson,
 // as severity and title; on benign.ndjson there must be none.
 func TestDetectors(t *testing.T) {
-	for _, d := range All(Settings{}) {
+	for _, d := range All(Settings{Canaries: []string{"canary@contoso.com"}}) {
 		card := d.Card()
 		t.Run(card.ID, func(t *testing.T) {
 			t.Parallel()
@@ -68,6 +68,18 @@ func TestDetectors(t *testing.T) {
 				t.Errorf("an empty store must leave it not assessed, with reason and what to fetch: %+v", r)
 			}
 		})
+	}
+}
+
+// TestOff: a detector that is given nothing to look for is not assessed, which
+// is not the same as having found nothing.
+func TestOff(t *testing.T) {
+	r, err := Run(t.Context(), detecttest.Open(t, filepath.Join("testdata", "canary_account", "attack.ndjson")), []Detector{canaryAccount{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Assessed) != 0 || len(r.NotAssessed) != 1 || r.NotAssessed[0].Reason != "no canary accounts are configured" || r.NotAssessed[0].Fetch == "" {
+		t.Errorf("%+v", r)
 	}
 }
 

@@ -2,6 +2,6 @@ package detect
 
 // identity lists the detectors of accounts and sessions in somebody else's
 // hands.
-func identity(_ Settings) []Detector {
-	return []Detector{sessionSecondNetwork{}}
+func identity(s Settings) []Detector {
+	return []Detector{canaryAccount{s.Canaries}, sessionSecondNetwork{}}
 }
