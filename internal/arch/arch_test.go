@@ -24,6 +24,7 @@ func allowed() map[string][]string {
 	return map[string][]string{
 		"event":               {},
 		"casefile":            {},
+		"config":              {},
 		"source":              {"event"},
 		"parse":               {"event"},
 		"enrich":              {"event"},

@@ -1,0 +1,132 @@
+// Package config reads the file in which an organization tells Midwatch about
+// itself. It knows the file's form and nothing of who uses it.
+//
+// The file is YAML:
+//
+//	# accounts that nobody uses
+//	canaries:
+//	  - old.payroll@contoso.com
+//	  - svc-backup2@contoso.com
+//
+// Reading is strict, and says where: a key that is misspelt would otherwise
+// switch off, in silence, what it was written for.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Config is what the file says. The zero value is that of an empty file.
+type Config struct {
+	// Canaries are user principal names of accounts that nobody may use, in
+	// lower case, each once, in the order of the file.
+	Canaries []string
+}
+
+// Read reads the file at path. Errors name file and line.
+func Read(path string) (Config, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return Config{}, err
+	}
+	defer f.Close()
+	return parse(path, f)
+}
+
+// parse reads what is called name.
+func parse(name string, r io.Reader) (c Config, err error) {
+	d := yaml.NewDecoder(r)
+	var doc, more yaml.Node
+	switch err := d.Decode(&doc); {
+	case errors.Is(err, io.EOF):
+		return c, nil
+	case err != nil:
+		return c, syntax(name, err)
+	}
+	if err := d.Decode(&more); !errors.Is(err, io.EOF) {
+		if err != nil {
+			return c, syntax(name, err)
+		}
+		return c, at(name, &more, "a second document; put everything into one")
+	}
+	root := doc.Content[0]
+	if root.Kind == yaml.ScalarNode && root.Tag == "!!null" {
+		return c, nil // only comments
+	}
+	if root.Kind != yaml.MappingNode {
+		return c, at(name, root, "expected keys with values, such as canaries: [user@example.com]")
+	}
+	keys := map[string]func(*yaml.Node) error{
+		"canaries": func(v *yaml.Node) (err error) { c.Canaries, err = accounts(name, v); return err },
+	}
+	seen := map[string]bool{}
+	for i := 0; i+1 < len(root.Content); i += 2 {
+		k, v := root.Content[i], root.Content[i+1]
+		read := keys[k.Value]
+		switch {
+		case read == nil:
+			return Config{}, at(name, k, "unknown key %q; known: %s", k.Value, known(keys))
+		case seen[k.Value]:
+			return Config{}, at(name, k, "%s is there twice", k.Value)
+		}
+		seen[k.Value] = true
+		if err := read(v); err != nil {
+			return Config{}, err
+		}
+	}
+	return c, nil
+}
+
+// accounts reads a list of user principal names.
+func accounts(name string, v *yaml.Node) ([]string, error) {
+	if v.Kind != yaml.SequenceNode {
+		return nil, at(name, v, "expected a list of user principal names")
+	}
+	var out []string
+	for _, n := range v.Content {
+		if n.Kind == yaml.AliasNode {
+			n = n.Alias
+		}
+		upn := strings.ToLower(n.Value)
+		local, domain, ok := strings.Cut(upn, "@")
+		if n.Kind != yaml.ScalarNode || !ok || local == "" || domain == "" || strings.ContainsAny(upn, " \t\n,;'\"<>") || strings.Contains(domain, "@") {
+			return nil, at(name, n, "%q is no user principal name, such as user@example.com", n.Value)
+		}
+		if !slices.Contains(out, upn) {
+			out = append(out, upn)
+		}
+	}
+	return out, nil
+}
+
+func known[V any](m map[string]V) string {
+	var out []string
+	for k := range m {
+		out = append(out, k)
+	}
+	slices.Sort(out)
+	return strings.Join(out, ", ")
+}
+
+// at is an error at a node.
+func at(name string, n *yaml.Node, format string, args ...any) error {
+	return fmt.Errorf("%s:%d: %s", name, n.Line, fmt.Sprintf(format, args...))
+}
+
+// syntax gives an error of the reader, "yaml: line 3: ...", its file and line.
+func syntax(name string, err error) error {
+	text := strings.TrimPrefix(err.Error(), "yaml: ")
+	if rest, ok := strings.CutPrefix(text, "line "); ok {
+		if line, what, ok := strings.Cut(rest, ": "); ok {
+			return fmt.Errorf("%s:%s: %s", name, line, what)
+		}
+	}
+	return fmt.Errorf("%s: %s", name, text)
+}

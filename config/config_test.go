@@ -1,0 +1,52 @@
+package config
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestRead(t *testing.T) {
+	for _, c := range []struct{ name, text, err string }{
+		{"empty", "", ""},
+		{"comments", "# nothing yet\n", ""},
+		{"misspelt", "# ours\ncanarys: [a@b.example]\n", `c.yaml:2: unknown key "canarys"; known: canaries`},
+		{"twice", "canaries: [a@b.example]\ncanaries: []\n", `c.yaml:2: canaries is there twice`},
+		{"not a list", "canaries: a@b.example\n", `c.yaml:1: expected a list of user principal names`},
+		{"no name", "canaries:\n  - a@b.example\n  - payroll\n", `c.yaml:3: "payroll" is no user principal name, such as user@example.com`},
+		{"a name with a quote", "canaries: [\"a'--@b.example\"]\n", `c.yaml:1: "a'--@b.example" is no user principal name, such as user@example.com`},
+		{"nested", "canaries: [[a@b.example]]\n", `c.yaml:1: "" is no user principal name, such as user@example.com`},
+		{"list", "- a@b.example\n", `c.yaml:1: expected keys with values, such as canaries: [user@example.com]`},
+		{"two documents", "canaries: []\n---\ncanaries: []\n", `c.yaml:2: a second document; put everything into one`},
+		{"no YAML", "canaries: [a@b.example\n", `c.yaml:`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := parse("c.yaml", strings.NewReader(c.text))
+			switch {
+			case c.err == "" && (err != nil || got.Canaries != nil):
+				t.Errorf("%v, %v", got, err)
+			case c.err != "" && (err == nil || !strings.HasPrefix(err.Error(), c.err)):
+				t.Errorf("error %v, want %s", err, c.err)
+			}
+		})
+	}
+}
+
+func TestReadFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "midwatch.yaml")
+	if _, err := Read(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no file: %v", err)
+	}
+	if err := os.WriteFile(path, []byte("canaries:\n  - Old.Payroll@Contoso.example # since 2023\n  - old.payroll@contoso.example\n  - svc2@contoso.example\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Read(path)
+	if diff := cmp.Diff(Config{Canaries: []string{"old.payroll@contoso.example", "svc2@contoso.example"}}, got); diff != "" || err != nil {
+		t.Errorf("%v\n%s", err, diff)
+	}
+}
