@@ -20,9 +20,33 @@ type Case struct {
 	Coverage    Coverage            `json:"coverage"`     // what the evidence can and cannot show
 	Findings    []Finding           `json:"findings"`     // what detectors found, by time
 	Campaigns   []Campaign          `json:"campaigns"`    // findings joined into campaigns, what is established first
+	Assumed     []Assumed           `json:"assumed"`      // applications that read mail without a user and are assumed to be legitimate, who reads most mailboxes first
 	Assessed    []Assessed          `json:"assessed"`     // detectors that had what they need, those that found nothing included
 	NotAssessed []NotAssessed       `json:"not_assessed"` // detectors whose logs were never received: not the same as nothing found
 	Evidence    map[string]Evidence `json:"evidence"`     // event id -> the log line it stands for
+}
+
+// Assumed is an application that read mail without a user, that no campaign
+// holds and no finding of medium severity or more is about. Backup, archiving
+// and CRM products do so, and an actor who is careful looks like one of them:
+// the reader who knows the organization's products has to confirm each.
+type Assumed struct {
+	App               string   `json:"app"`                // application id
+	ServicePrincipals []string `json:"service_principals"` // object ids that it signed in as
+	Name              string   `json:"name,omitempty"`     // its name
+	Tenant            string   `json:"tenant"`             // tenant id; empty when records do not name it
+	Since             Time     `json:"since"`              // first read in the evidence
+	SinceStart        bool     `json:"since_start"`        // it read within the first week of such records, so that it may have read before
+	Last              Time     `json:"last"`               // last read
+	Days              int64    `json:"days"`               // days on which it read
+	Records           int64    `json:"records"`            // records of mail read
+	Mailboxes         int64    `json:"mailboxes"`          // distinct mailboxes read
+	MailboxesRepeated int64    `json:"mailboxes_repeated"` // of these, read on three days or more
+	Networks          []string `json:"networks"`           // networks it acted from, in words, by first use
+	Credentials       []string `json:"credentials"`        // key ids that it signed in with
+	Why               string   `json:"why"`                // why it is assumed to be legitimate, and what speaks against it
+	Findings          []string `json:"findings,omitempty"` // slight findings about it
+	Events            []string `json:"events"`             // its first and last read
 }
 
 // Summary says what the case is about.

@@ -105,17 +105,9 @@ func (appCredentialAdded) finding(ctx context.Context, q store.Querier, rs []rec
 		f.Severity = casefile.High
 		why = append(why, "It was an application that added it, not a person.")
 	}
-	var uses int64
-	for k := range strings.FieldsSeq(r.KeyID) {
-		err := store.Each(ctx, q, `SELECT count(*) FROM events WHERE class = 'sign_in' AND key_id = ? AND time >= ?`, []any{k, r.Time}, func(scan scanner) error {
-			var n int64
-			err := scan(&n)
-			uses += n
-			return err
-		})
-		if err != nil {
-			return f, err
-		}
+	uses, err := keyUses(ctx, q, r)
+	if err != nil {
+		return f, err
 	}
 	if uses > 0 {
 		why = append(why, fmt.Sprintf("It was used for %s since.", plural(uses, "sign-in", "sign-ins")))
@@ -131,6 +123,16 @@ func (appCredentialAdded) finding(ctx context.Context, q store.Querier, rs []rec
 	f.Counts = []casefile.Count{{Name: "sign-ins with the new credential", Value: float64(uses)}, {Name: "mail or directory permissions of the application", Value: float64(len(casefile.Unique(grants)))}}
 	f.Why = strings.Join(why, " ")
 	return f, nil
+}
+
+// keyUses counts the sign-ins with a credential since it was added.
+func keyUses(ctx context.Context, q store.Querier, r *record) (uses int64, err error) {
+	keys := strings.Fields(r.KeyID)
+	if len(keys) == 0 {
+		return 0, nil
+	}
+	err = store.Each(ctx, q, `SELECT count(*) FROM events WHERE class = 'sign_in' AND key_id IN (`+quoted(keys)+`) AND time >= ?`, []any{r.Time}, func(scan scanner) error { return scan(&uses) })
+	return uses, err
 }
 
 // habits is how an application signed in before it got a credential, and how

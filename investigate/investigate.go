@@ -56,16 +56,15 @@ func Investigate(ctx context.Context, q store.Querier, findings []casefile.Findi
 		return nil, fmt.Errorf("use of addresses: %w", err)
 	}
 	var comps []component
-	for _, x := range w.join(c.Findings) {
+	for _, x := range w.join(detected(c.Findings)) {
 		if x.isCampaign() {
 			comps = append(comps, x)
 		}
 	}
 	slices.SortStableFunc(comps, func(a, b component) int { return b.severity().Rank() - a.severity().Rank() })
+	comps = comps[:min(len(comps), opts.MaxCampaigns)]
+	w.attach(comps, c.Findings)
 	for i := range comps {
-		if i == opts.MaxCampaigns {
-			break
-		}
 		camp, err := w.campaign(ctx, q, &comps[i], c, opts)
 		if err != nil {
 			return nil, fmt.Errorf("campaign: %w", err)
@@ -73,6 +72,9 @@ func Investigate(ctx context.Context, q store.Querier, findings []casefile.Findi
 		c.Campaigns = append(c.Campaigns, *camp)
 	}
 	sortCampaigns(c.Campaigns)
+	if c.Assumed, err = w.assumed(ctx, q, c); err != nil {
+		return nil, fmt.Errorf("readers of mail: %w", err)
+	}
 	c.Verdict = caseVerdict(c)
 	if c.Evidence, err = evidence(ctx, q, cited(c)); err != nil {
 		return nil, fmt.Errorf("evidence: %w", err)
@@ -179,6 +181,9 @@ func (w *world) campaign(ctx context.Context, q store.Querier, comp *component, 
 		tenants[f.Tenant] = true
 	}
 	camp.Techniques = casefile.Unique(camp.Techniques)
+	for _, f := range comp.rules {
+		camp.Findings = append(camp.Findings, f.ID)
+	}
 
 	g := newGrower(w, q)
 	if err := g.grow(ctx, comp.findings); err != nil {
@@ -287,6 +292,9 @@ func cited(c *casefile.Case) []string {
 	}
 	for _, f := range c.Findings {
 		add(f.Events)
+	}
+	for _, a := range c.Assumed {
+		add(a.Events)
 	}
 	for _, p := range c.Campaigns {
 		for _, s := range p.Verdict {

@@ -24,12 +24,12 @@ func (CSV) Name() string { return "csv" }
 
 // Doc implements [Format].
 func (CSV) Doc() string {
-	return "mailboxes.csv, messages.csv, findings.csv, accounts.csv: whole tables, formulas neutralized"
+	return "mailboxes.csv, messages.csv, findings.csv, accounts.csv, assumed.csv: whole tables, formulas neutralized"
 }
 
 // Files implements [Format].
 func (CSV) Files() []string {
-	return []string{"mailboxes.csv", "messages.csv", "findings.csv", "accounts.csv"}
+	return []string{"mailboxes.csv", "messages.csv", "findings.csv", "accounts.csv", "assumed.csv"}
 }
 
 // Write implements [Format].
@@ -47,6 +47,8 @@ func (f CSV) Write(w io.Writer, file string, c *casefile.Case, _ Options) error 
 		findingTable(t, c)
 	case "accounts.csv":
 		accountTable(t, c)
+	case "assumed.csv":
+		assumedTable(t, c)
 	}
 	if t.err != nil {
 		return fmt.Errorf("write %s: %w", file, t.err)
@@ -128,6 +130,14 @@ func accountTable(t *table, c *casefile.Case) {
 		for _, a := range cam.Accounts {
 			t.row(cam.ID, a.UPN, a.ID, a.Tenant, a.Role, list(a.Roles), string(a.Certainty), a.Since.String(), a.Why, list(a.Findings), list(a.Events))
 		}
+	}
+}
+
+func assumedTable(t *table, c *casefile.Case) {
+	t.row("application", "name", "tenant", "since", "since_start", "last", "days", "records", "mailboxes", "mailboxes_repeated", "networks", "credentials", "why", "findings", "events")
+	for _, a := range c.Assumed {
+		t.row(a.App, a.Name, a.Tenant, a.Since.String(), strconv.FormatBool(a.SinceStart), a.Last.String(), integer(a.Days), integer(a.Records), integer(a.Mailboxes),
+			integer(a.MailboxesRepeated), strings.Join(a.Networks, "; "), list(a.Credentials), a.Why, list(a.Findings), list(a.Events))
 	}
 }
 

@@ -308,6 +308,20 @@ func (t *text) unknown(p *page) {
 			add(what + " cannot be cleared: " + u.Why)
 		}
 	}
+	if n := len(p.Assumed); n > 0 {
+		var who []string
+		for _, a := range p.Assumed[:min(n, 5)] {
+			name := a.Name
+			if name == "" {
+				name = a.App
+			}
+			who = append(who, name+" ("+plural(a.Mailboxes, "mailbox/mailboxes")+")")
+		}
+		if n > 5 {
+			who = append(who, plural(int64(n-5), "more/more"))
+		}
+		add(plural(int64(n), "application reads/applications read") + " mail without a user, assumed to be legitimate: " + strings.Join(who, ", ") + ". Confirm each, see report.html")
+	}
 	var tenants []string
 	missing := map[string][]string{}
 	for _, m := range p.Coverage.NeverReceived {
