@@ -633,9 +633,8 @@ func (b *builder) signInsDuring(ctx context.Context, a casefile.AppRef, g casefi
 func (b *builder) timeline(ctx context.Context) error {
 	p := b.camp
 	add := func(t casefile.TimelineEntry) { p.Timeline = append(p.Timeline, t) }
-	for i := range b.comp.findings {
-		f := &b.comp.findings[i]
-		e := casefile.TimelineEntry{Time: f.First, Stage: stageOf(f), Text: f.Title, Finding: f.ID, Events: firstIDs(f.Events, 10)}
+	for _, f := range slices.Concat(b.comp.findings, b.comp.rules) {
+		e := casefile.TimelineEntry{Time: f.First, Stage: stageOf(&f), Text: f.Title, Finding: f.ID, Events: firstIDs(f.Events, 10)}
 		if f.Last.After(f.First.Time) {
 			e.Until = f.Last
 		}

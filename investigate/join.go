@@ -12,6 +12,7 @@ import (
 // component is a set of findings that are held to be one actor's doing.
 type component struct {
 	findings []casefile.Finding
+	rules    []casefile.Finding // of Sigma rules; see attach
 	joins    []casefile.Join
 }
 

@@ -58,13 +58,24 @@ func Read(root string, o sigma.Options) (*Folder, error) {
 		return nil, fmt.Errorf("%s: no rules; they are in files that end in .yml or .yaml", root)
 	}
 	slices.Sort(paths)
+	return read(paths, func(path string) (io.ReadCloser, error) { return os.Open(path) }, o)
+}
+
+// read reads the files of rules at paths.
+func read(paths []string, open func(string) (io.ReadCloser, error), o sigma.Options) (*Folder, error) {
 	f := &folder{of: map[string]*File{}}
 	f.Files = make([]File, len(paths))
 	var docs []sigma.Document
 	for i, path := range paths {
 		f.Files[i].Path = path
 		f.of[path] = &f.Files[i]
-		data, err := head(path)
+		r, err := open(path)
+		if err != nil {
+			return nil, err
+		}
+		// One byte more than a file may have at most.
+		data, err := io.ReadAll(io.LimitReader(r, maxBytes+1))
+		_ = r.Close()
 		if err != nil {
 			return nil, err
 		}
@@ -75,16 +86,6 @@ func Read(root string, o sigma.Options) (*Folder, error) {
 	}
 	f.link(docs)
 	return &f.Folder, nil
-}
-
-// head reads a file, and one byte more than a file of rules may have at most.
-func head(path string) ([]byte, error) {
-	r, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = r.Close() }()
-	return io.ReadAll(io.LimitReader(r, maxBytes+1))
 }
 
 type folder struct {

@@ -371,3 +371,13 @@ func unified() table {
 	}
 	return t
 }
+
+// Log returns the log of the event store that a log source is, empty for all of
+// them and for a log source that is not known.
+func Log(ls sigma.LogSource) string {
+	s, err := find(ls)
+	if err != nil {
+		return ""
+	}
+	return string(s.is)
+}

@@ -77,8 +77,9 @@ func Where(r *Rule, s Schema) (source, condition string, err error) {
 // Select returns one question for many rules of one log source (of log sources
 // that the schema takes for the same). Its rows are the records that at least
 // one rule finds: id as text, time, and hits, the indices of the rules with a
-// space before each. The table is scanned once.
-func Select(rules []*Rule, s Schema) (string, error) {
+// space before each. Further columns are expressions with their names, such as
+// "lower(actor) AS who". The table is scanned once.
+func Select(rules []*Rule, s Schema, columns ...string) (string, error) {
 	if len(rules) == 0 {
 		return "", fmt.Errorf("sigma: no rules to ask")
 	}
@@ -97,8 +98,8 @@ func Select(rules []*Rule, s Schema) (string, error) {
 		any = append(any, "("+cond+")")
 		hits = append(hits, fmt.Sprintf("CASE WHEN %s THEN ' %d' ELSE '' END", cond, i))
 	}
-	return fmt.Sprintf("SELECT CAST(id AS VARCHAR) AS id, time, concat('', %s) AS hits\nFROM events\nWHERE (%s) AND (%s)",
-		strings.Join(hits, ",\n  "), from, strings.Join(any, "\n  OR ")), nil
+	return fmt.Sprintf("SELECT CAST(id AS VARCHAR) AS id, time, concat('', %s) AS hits%s\nFROM events\nWHERE (%s) AND (%s)",
+		strings.Join(hits, ",\n  "), comma(columns), from, strings.Join(any, "\n  OR ")), nil
 }
 
 // compiler writes the SQL of one rule.

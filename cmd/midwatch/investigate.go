@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -15,12 +16,15 @@ import (
 
 	"midwatch/casefile"
 	"midwatch/detect"
+	"midwatch/detect/sigmarules"
 	"midwatch/enrich"
 	"midwatch/ingest"
 	"midwatch/internal/casefolder"
 	"midwatch/internal/progress"
 	"midwatch/investigate"
 	"midwatch/report"
+	"midwatch/rules"
+	"midwatch/sigma"
 	"midwatch/store"
 	"midwatch/store/duckdb"
 )
@@ -31,6 +35,8 @@ type investigateOptions struct {
 	storeFlags
 	out       string
 	directory string
+	rules     []string // folders of Sigma rules
+	noBuiltin bool     // without the rules that Midwatch brings along
 	json      bool
 }
 
@@ -68,6 +74,10 @@ PATH is a file, a folder (read with everything below it), an archive (.gz, .zst,
 recognized from content. Records that several exports share are kept once. Run
 again on a case that exists, it reads only what is new.
 
+The Sigma rules below each --rules DIR are asked besides those that Midwatch brings
+along, and what they find becomes findings. Rules that cannot be asked are listed;
+` + "`midwatch rules check DIR`" + ` tells why.
+
 With --store it investigates what is in a store that stays, after adding the
 PATHs if there are any. The case then has store.json, which names the store, in
 the place of events.duckdb.
@@ -77,6 +87,7 @@ A case appears whole or not at all.
 		Example: `  midwatch investigate ./logs
   midwatch investigate ual.csv signins.json.gz --out incident.case
   midwatch investigate ./logs --asn GeoLite2-ASN.mmdb --directory users.csv
+  midwatch investigate ./logs --rules ./sigma/rules/cloud
   midwatch investigate --store audit.duckdb --out today.case
   zcat export.ndjson.gz | midwatch investigate - --json | jq .verdict`,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -89,6 +100,8 @@ A case appears whole or not at all.
 	f := c.Flags()
 	f.StringVarP(&o.out, "out", "o", "", "case folder to write (default: named after the store or the first PATH, in this folder)")
 	f.StringVar(&o.directory, "directory", "", "CSV of users: user,department,job_title,enabled,mfa_registered")
+	f.StringArrayVar(&o.rules, "rules", nil, "folder of Sigma rules to ask besides (repeatable)")
+	f.BoolVar(&o.noBuiltin, "no-builtin-rules", false, "do not ask the Sigma rules that Midwatch brings along")
 	f.BoolVar(&o.json, "json", false, "print the verdict and counts as JSON")
 	o.readOptions.add(c)
 	o.storeFlags.add(c)
@@ -100,6 +113,10 @@ func runInvestigate(ctx context.Context, std stdio, paths []string, o investigat
 		return err
 	}
 	enricher, people, err := readContext(o)
+	if err != nil {
+		return err
+	}
+	sets, err := readRules(o)
 	if err != nil {
 		return err
 	}
@@ -147,18 +164,18 @@ func runInvestigate(ctx context.Context, std stdio, paths []string, o investigat
 			undone = "what was read is in the store; no case was written"
 		}
 	}
-	if shared == nil && draft.Exists && len(res.Sources) == 0 {
+	if shared == nil && draft.Exists && len(res.Sources) == 0 && len(o.rules) == 0 {
 		return nothingNew(std, o)
 	}
 	sources, err := ingest.Sources(ctx, st)
 	if err != nil {
 		return explain(err, undone)
 	}
-	c, err := conclude(ctx, st, sources, people)
+	c, err := conclude(ctx, st, sources, people, sets)
 	if err != nil {
 		return explain(err, undone)
 	}
-	if err := writeCase(ctx, draft, st, c); err != nil {
+	if err := writeCase(ctx, draft, st, c, sets); err != nil {
 		return explain(err, undone)
 	}
 	closed = true
@@ -171,7 +188,7 @@ func runInvestigate(ctx context.Context, std stdio, paths []string, o investigat
 	if err := draft.Publish(); err != nil {
 		return explain(err, undone)
 	}
-	return announce(std, o, c, res, len(paths) > 0 && len(sources) > len(res.Sources))
+	return announce(std, o, c, res, sets, len(paths) > 0 && len(sources) > len(res.Sources))
 }
 
 // openOwn opens the event store that becomes part of the case: a new one, or a
@@ -303,19 +320,43 @@ func totalSize(paths []string) (n int64) {
 	return n
 }
 
-// conclude asks the detectors and joins what they say.
-func conclude(ctx context.Context, st store.Store, sources []casefile.Source, people []enrich.Person) (*casefile.Case, error) {
+// readRules reads the Sigma rules that are to be asked.
+func readRules(o investigateOptions) ([]sigmarules.Set, error) {
+	var sets []sigmarules.Set
+	if !o.noBuiltin {
+		s, err := sigmarules.Builtin()
+		if err != nil {
+			return nil, err
+		}
+		sets = append(sets, s)
+	}
+	for _, dir := range o.rules {
+		f, err := rules.Read(dir, sigma.Options{})
+		if err != nil {
+			return nil, fmt.Errorf("--rules: %w", err)
+		}
+		sets = append(sets, sigmarules.Set{Name: dir, Folder: f})
+	}
+	return sets, nil
+}
+
+// conclude asks the detectors and the rules, and joins what they say.
+func conclude(ctx context.Context, st store.Store, sources []casefile.Source, people []enrich.Person, sets []sigmarules.Set) (*casefile.Case, error) {
 	found, err := detect.Run(ctx, st, detect.All(detect.Settings{}))
 	if err != nil {
 		return nil, err
 	}
-	return investigate.Investigate(ctx, st, found.Findings, investigate.Options{
-		Sources: sources, Assessed: found.Assessed, NotAssessed: found.NotAssessed, DirectoryMailboxes: int64(len(people)),
+	ruled, err := sigmarules.Run(ctx, st, sets...)
+	if err != nil {
+		return nil, err
+	}
+	return investigate.Investigate(ctx, st, slices.Concat(found.Findings, ruled.Findings), investigate.Options{
+		Sources: sources, Assessed: slices.Concat(found.Assessed, ruled.Assessed), NotAssessed: slices.Concat(found.NotAssessed, ruled.NotAssessed), DirectoryMailboxes: int64(len(people)),
 	})
 }
 
 // writeCase writes the files of the case beside its event store.
-func writeCase(ctx context.Context, d *casefolder.Draft, st store.Store, c *casefile.Case) error {
+func writeCase(ctx context.Context, d *casefolder.Draft, st store.Store, c *casefile.Case, sets []sigmarules.Set) error {
 	if err := casefolder.WriteSources(d.File(casefolder.Sources), c.Sources); err != nil {
 		return err
 	}
@@ -327,8 +368,7 @@ func writeCase(ctx context.Context, d *casefolder.Draft, st store.Store, c *case
 		out, failed = records(ctx, st, ids)
 		return out
 	}}
-	for _, det := range detect.All(detect.Settings{}) {
-		k := det.Card()
+	for _, k := range cards(sets) {
 		opts.Cards[k.ID] = report.Card{Title: k.Title, Why: k.Why, FalsePositives: k.FalsePositives}
 	}
 	for _, f := range []report.Format{report.HTML{}, report.CSV{}} {
@@ -357,8 +397,8 @@ type outcome struct {
 
 // announce prints the verdict and gives the exit status. again says that the
 // store had files before.
-func announce(std stdio, o investigateOptions, c *casefile.Case, res *ingest.Result, again bool) error {
-	gaps := gaps(c.Sources)
+func announce(std stdio, o investigateOptions, c *casefile.Case, res *ingest.Result, sets []sigmarules.Set, again bool) error {
+	gaps := append(gaps(c.Sources), refusedRules(sets)...)
 	if o.json {
 		if err := printJSON(std, outcome{
 			Case: o.out, Report: filepath.Join(o.out, casefolder.Report), Verdict: c.Verdict, Findings: len(c.Findings), Campaigns: len(c.Campaigns),
@@ -389,6 +429,18 @@ func gaps(sources []casefile.Source) []string {
 		}
 	}
 	return append(out, rejected(sources)...)
+}
+
+// refusedRules says which Sigma rules could not be asked.
+func refusedRules(sets []sigmarules.Set) (out []string) {
+	for _, s := range sets {
+		for _, f := range s.Folder.Files {
+			for _, r := range f.Refused {
+				out = append(out, "Sigma rule refused: "+r.Error())
+			}
+		}
+	}
+	return out
 }
 
 // rejected says which records of the sources could not be used.
@@ -439,7 +491,7 @@ func nothingNew(std stdio, o investigateOptions) error {
 	if err != nil {
 		return err
 	}
-	return announce(std, o, c, &ingest.Result{}, true)
+	return announce(std, o, c, &ingest.Result{}, nil, true)
 }
 
 // noCase is what an investigation that failed leaves.

@@ -38,6 +38,7 @@ func allowed() map[string][]string {
 		"detect":              {"event", "store", "casefile", "detect/baseline"},
 		"detect/baseline":     {},
 		"detect/detecttest":   {"event", "store", "casefile"},
+		"detect/sigmarules":   {"event", "store", "casefile", "detect", "sigma", "rules"},
 		"investigate":         {"event", "store", "casefile", "detect"},
 		"sigma":               {},
 		"rules":               {"event", "sigma"},
@@ -56,7 +57,7 @@ func allowed() map[string][]string {
 		"internal/engines":                 {},
 		"internal/bench":                   {"detect", "enrich", "event", "ingest", "investigate", "parse", "simulate", "store", "store/clickhouse", "store/duckdb", "internal/clickhousetest"},
 		"internal/eval":                    {"casefile", "event", "simulate", "simulate/score", "store", "store/duckdb"},
-		"cmd/midwatch":                     {"casefile", "detect", "enrich", "event", "ingest", "investigate", "parse", "report", "rules", "sigma", "store", "store/clickhouse", "store/duckdb", "internal/casefolder", "internal/progress", "simulate", "simulate/score"},
+		"cmd/midwatch":                     {"casefile", "detect", "detect/sigmarules", "enrich", "event", "ingest", "investigate", "parse", "report", "rules", "sigma", "store", "store/clickhouse", "store/duckdb", "internal/casefolder", "internal/progress", "simulate", "simulate/score"},
 	}
 }
 
