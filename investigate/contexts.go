@@ -166,12 +166,16 @@ func (g *grower) seed(ctx context.Context, f *casefile.Finding) error {
 				return err
 			}
 		}
-	case "service_principal_new_network":
-		if f.Severity.Rank() < casefile.Medium.Rank() {
+	case "service_principal_new_network", "app_breadth":
+		why := "it acted from a network that is new to it"
+		if f.Detector == "app_breadth" {
+			why = "it read mailboxes that it never read before, from a network that is new to it"
+		}
+		if f.Severity.Rank() < casefile.Medium.Rank() || len(entities(f, casefile.IP, casefile.RoleSource)) == 0 {
 			return nil
 		}
 		for _, id := range entities(f, casefile.App, casefile.RoleActor) {
-			if err := g.app(ctx, id, f.First.Time, f.ID, "it acted from a network that is new to it"); err != nil {
+			if err := g.app(ctx, id, f.First.Time, f.ID, why); err != nil {
 				return err
 			}
 			if c := g.contexts["app "+g.w.ids.root(id)]; c != nil {
