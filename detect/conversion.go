@@ -2,6 +2,7 @@ package detect
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"slices"
 	"time"
@@ -48,9 +49,36 @@ func sprayOf(tenant string, rs []attempt) *spray {
 // converted is what became of a spray.
 type converted struct {
 	words    []string // accounts whose password was right, in words
+	got      []fate   // the same, with what shows it
 	doubt    []string // accounts of which it cannot be told
+	likely   []fate   // those of them of which it is more likely than not
 	others   int64    // accounts that were not tried and do the same
 	accounts int64    // that sign in at all
+}
+
+// fate is what became of an account that was tried.
+type fate struct {
+	actor    string
+	accepted bool // it signed in; else something stood in the way
+	stopped  string
+	at       time.Time
+	ips      []string
+	sessions []string
+	tokens   []string
+	events   []string
+	expected float64 // accounts of which as much is to be expected by chance, for each that was seen
+}
+
+// traitsOf is how strange a sign-in is for its account, and how like the
+// guesses. What chance gives is counted for each combination by itself.
+type traitsOf struct {
+	net, country, app, ownAgent bool // new to the account
+	agent                       bool // the guesses'
+}
+
+// atLeast reports whether one is as strange as the other.
+func (t traitsOf) atLeast(o traitsOf) bool {
+	return (t.net || !o.net) && (t.country || !o.country) && (t.app || !o.app) && (t.ownAgent || !o.ownAgent) && (t.agent || !o.agent)
 }
 
 // doubtWords says what cannot be told.
@@ -75,27 +103,29 @@ func (c *converted) doubtWords() string {
 // What it finds becomes entities and events of f.
 func (s *spray) conversions(ctx context.Context, q store.Querier, f *casefile.Finding) (c converted, err error) {
 	tried := quoted(sortedKeysOf(s.tried))
-	query := signInsSQL() + firstsSQL(`AND actor IN (`+tried+`)`) + `, trusted AS (
-		SELECT prefix FROM signins WHERE pw = 'accepted' AND time < ? GROUP BY prefix HAVING count(DISTINCT actor) >= ` + fmt.Sprint(sharedUsers) + `
+	query := signInsSQL(`actor IN (`+tried+`)`) + firstsSQL() + `, trusted AS (
+		SELECT prefix FROM (SELECT DISTINCT ` + prefixSQL() + ` AS prefix, actor FROM events WHERE ` + peopleSQL + ` AND outcome = 'success' AND time < ?) x
+		WHERE prefix IN (SELECT prefix FROM signins) GROUP BY prefix HAVING count(*) >= ` + fmt.Sprint(sharedUsers) + `
 	)
-	SELECT CAST(s.id AS VARCHAR), s.actor, s.pw, s.ip, s.origin, s.app_id, s.user_agent, s.ip_kind, s.time, s.session_id, s.token_id, s.request_id,
-		coalesce(p.since, s.time), coalesce(n.since, s.time), coalesce(a.since, s.time), coalesce(b.since, s.time)
+	SELECT CAST(s.id AS VARCHAR), s.actor, s.pw, s.stopped, s.ip, s.origin, s.app_id, s.user_agent, s.ip_kind, s.time, s.session_id, s.token_id, s.request_id,
+		coalesce(p.since, s.time), coalesce(n.since, s.time), coalesce(a.since, s.time), coalesce(b.since, s.time), coalesce(c.since, s.time), coalesce(d.since, s.time)
 	FROM signins s ` + joinFirsts + `
 	WHERE s.tenant = ? AND s.actor IN (` + tried + `) AND s.pw IN ('accepted', 'right') AND s.time > ? AND s.device_id = ''
 		AND s.prefix NOT IN (SELECT prefix FROM trusted)
 		AND (s.app_id IN (` + quoted(sortedKeysOf(s.apps)) + `) OR s.origin IN (` + quoted(sortedKeysOf(s.origins)) + `))
 	ORDER BY s.time, s.id`
 	type hit struct {
-		id, actor, pw, ip, session, token string
-		at                                time.Time
-		sure                              bool
+		id, actor, pw, stopped, ip, session, token string
+		at                                         time.Time
+		sure                                       bool
+		traits                                     traitsOf
 	}
 	var hits []hit
 	err = store.Each(ctx, q, query, []any{s.first, s.tenant, s.first}, func(scan scanner) error {
 		var h hit
 		var origin, app, agent, kind, request string
-		var prefix, net, way, first time.Time
-		if err := scan(&h.id, &h.actor, &h.pw, &h.ip, &origin, &app, &agent, &kind, &h.at, &h.session, &h.token, &request, &prefix, &net, &way, &first); err != nil {
+		var prefix, net, way, first, country, own time.Time
+		if err := scan(&h.id, &h.actor, &h.pw, &h.stopped, &h.ip, &origin, &app, &agent, &kind, &h.at, &h.session, &h.token, &request, &prefix, &net, &way, &first, &country, &own); err != nil {
 			return err
 		}
 		h.at, h.token = h.at.UTC(), firstOf(h.token, request)
@@ -107,6 +137,7 @@ func (s *spray) conversions(ctx context.Context, q store.Querier, f *casefile.Fi
 		if s.origins[origin][h.actor] {
 			others--
 		}
+		h.traits = traitsOf{net: net.After(t[0]), country: country.After(t[0]), app: first.After(t[0]), ownAgent: own.After(t[0]), agent: s.agents[agent]}
 		h.sure = others > 0 && (s.apps[app] || s.agents[agent])
 		if h.sure || s.apps[app] && s.kinds[kind] && (s.agents[agent] || first.After(t[0])) {
 			hits = append(hits, h)
@@ -116,115 +147,187 @@ func (s *spray) conversions(ctx context.Context, q store.Querier, f *casefile.Fi
 	if err != nil || len(hits) == 0 {
 		return c, err
 	}
-	matched := map[string]bool{}
+	var unsure bool
 	for _, h := range hits {
-		if !h.sure {
-			matched[h.actor] = true
-		}
+		unsure = unsure || !h.sure
 	}
-	tell := true
-	if len(matched) > 0 {
-		if tell, err = s.tells(ctx, q, len(matched), &c); err != nil {
+	expected := func(traitsOf) float64 { return 0 }
+	if unsure {
+		if expected, err = s.byChance(ctx, q, &c); err != nil {
 			return c, err
 		}
 	}
-	type fate struct {
-		accepted bool
-		at       time.Time
+	// For each that was seen so many are to be expected of which nobody
+	// guessed the password.
+	chance := map[string]float64{}
+	for _, h := range hits {
+		alike := map[string]bool{}
+		for _, o := range hits {
+			if !o.sure && o.traits.atLeast(h.traits) {
+				alike[o.actor] = true
+			}
+		}
+		x := 0.0
+		if !h.sure {
+			x = expected(h.traits) / float64(max(1, len(alike)))
+		}
+		if old, ok := chance[h.actor]; !ok || x < old {
+			chance[h.actor] = x
+		}
 	}
-	got := map[string]*fate{}
+	fates := map[string]*fate{}
 	var order []string
-	sure := map[string]bool{}
 	for _, h := range hits {
-		sure[h.actor] = sure[h.actor] || h.sure
+		g := fates[h.actor]
+		if g == nil {
+			g = &fate{actor: h.actor, at: h.at, expected: chance[h.actor]}
+			fates[h.actor] = g
+			order = append(order, h.actor)
+		}
+		g.accepted = g.accepted || h.pw == passwordAccepted
+		g.events = append(g.events, h.id)
+		if h.pw == passwordAccepted {
+			g.ips, g.sessions, g.tokens = append(g.ips, h.ip), append(g.sessions, h.session), append(g.tokens, h.token)
+		} else {
+			g.stopped = firstOf(g.stopped, h.stopped)
+		}
+		if g.expected <= convertChance {
+			f.Last = casefile.Later(f.Last, casefile.TimeOf(h.at))
+		}
 	}
-	for _, h := range hits {
-		if !tell && !sure[h.actor] {
-			if !slices.Contains(c.doubt, h.actor) {
-				c.doubt = append(c.doubt, h.actor)
+	for _, a := range order {
+		g := fates[a]
+		if g.expected > convertChance {
+			c.doubt = append(c.doubt, a)
+			if g.expected <= 1 {
+				c.likely = append(c.likely, *g)
 			}
 			continue
 		}
-		g := got[h.actor]
-		if g == nil {
-			g = &fate{at: h.at}
-			got[h.actor] = g
-			order = append(order, h.actor)
-			f.Entities = append(f.Entities, casefile.Entity{Kind: casefile.Account, ID: h.actor, Role: casefile.RoleConverted})
-		}
-		g.accepted = g.accepted || h.pw == passwordAccepted
-		if h.pw == passwordAccepted {
-			f.Entities = append(f.Entities,
-				casefile.Entity{Kind: casefile.IP, ID: h.ip, Role: casefile.RoleUsed},
-				casefile.Entity{Kind: casefile.Session, ID: h.session, Role: casefile.RoleUsed},
-				casefile.Entity{Kind: casefile.Token, ID: h.token, Role: casefile.RoleUsed})
-		}
-		f.Last = casefile.Later(f.Last, casefile.TimeOf(h.at))
-		f.Events = append(f.Events, h.id)
-		f.EventCount++
-	}
-	for _, a := range order {
-		word := "stopped afterwards"
-		if got[a].accepted {
-			word = "signed in"
-		}
-		c.words = append(c.words, fmt.Sprintf("%s (%s, %s)", a, word, casefile.TimeOf(got[a].at)))
+		f.Entities = append(f.Entities, g.entities(casefile.RoleConverted)...)
+		f.Events = append(f.Events, g.events...)
+		f.EventCount += int64(len(g.events))
+		c.got = append(c.got, *g)
+		c.words = append(c.words, fmt.Sprintf("%s (%s, %s)", a, g.word(), casefile.TimeOf(g.at)))
 	}
 	// Who was guessed is no longer only a victim.
 	f.Entities = slices.DeleteFunc(f.Entities, func(e casefile.Entity) bool {
-		return e.Kind == casefile.Account && e.Role == casefile.RoleVictim && got[e.ID] != nil
+		g := fates[e.ID]
+		return e.Kind == casefile.Account && e.Role == casefile.RoleVictim && g != nil && g.expected <= convertChance
 	})
 	return c, nil
+}
+
+// word says what became of it.
+func (g *fate) word() string {
+	if g.accepted {
+		return "signed in"
+	}
+	return "stopped afterwards"
+}
+
+// entities are the account, and what was used with its password.
+func (g *fate) entities(role string) []casefile.Entity {
+	es := []casefile.Entity{{Kind: casefile.Account, ID: g.actor, Role: role}}
+	for i := range g.ips {
+		es = append(es,
+			casefile.Entity{Kind: casefile.IP, ID: g.ips[i], Role: casefile.RoleUsed},
+			casefile.Entity{Kind: casefile.Session, ID: g.sessions[i], Role: casefile.RoleUsed},
+			casefile.Entity{Kind: casefile.Token, ID: g.tokens[i], Role: casefile.RoleUsed})
+	}
+	return es
 }
 
 // firstsSQL adds when accounts first signed in from a prefix, from a network,
 // and with an application and user agent. New to an account is a prefix in a
 // network that is new to it, or, in a network that it knows (half a town has
 // the same provider), one with an application and user agent that are new.
-func firstsSQL(where string) string {
+func firstsSQL() string {
 	return `, first_prefix AS (
-		SELECT actor AS p_actor, prefix AS p_prefix, min(time) AS since FROM signins WHERE pw = 'accepted' ` + where + ` GROUP BY actor, prefix
+		SELECT actor AS p_actor, prefix AS p_prefix, min(time) AS since FROM signins WHERE pw = 'accepted' GROUP BY actor, prefix
 	), first_net AS (
-		SELECT actor AS n_actor, net AS n_net, min(time) AS since FROM signins WHERE pw = 'accepted' ` + where + ` GROUP BY actor, net
+		SELECT actor AS n_actor, net AS n_net, min(time) AS since FROM signins WHERE pw = 'accepted' GROUP BY actor, net
 	), first_way AS (
-		SELECT actor AS a_actor, app_id AS a_app, user_agent AS a_agent, min(time) AS since FROM signins WHERE pw = 'accepted' ` + where + ` GROUP BY actor, app_id, user_agent
+		SELECT actor AS a_actor, app_id AS a_app, user_agent AS a_agent, min(time) AS since FROM signins WHERE pw = 'accepted' GROUP BY actor, app_id, user_agent
 	), first_app AS (
-		SELECT actor AS b_actor, app_id AS b_app, min(time) AS since FROM signins WHERE pw = 'accepted' ` + where + ` GROUP BY actor, app_id
+		SELECT actor AS b_actor, app_id AS b_app, min(time) AS since FROM signins WHERE pw = 'accepted' GROUP BY actor, app_id
+	), first_country AS (
+		SELECT actor AS c_actor, country AS c_country, min(time) AS since FROM signins WHERE pw = 'accepted' GROUP BY actor, country
+	), first_agent AS (
+		SELECT actor AS d_actor, user_agent AS d_agent, min(time) AS since FROM signins WHERE pw = 'accepted' GROUP BY actor, user_agent
 	)`
 }
 
 const joinFirsts = `LEFT JOIN first_prefix p ON p.p_actor = s.actor AND p.p_prefix = s.prefix
 		LEFT JOIN first_net n ON n.n_actor = s.actor AND n.n_net = s.net
 		LEFT JOIN first_way a ON a.a_actor = s.actor AND a.a_app = s.app_id AND a.a_agent = s.user_agent
-		LEFT JOIN first_app b ON b.b_actor = s.actor AND b.b_app = s.app_id`
+		LEFT JOIN first_app b ON b.b_actor = s.actor AND b.b_app = s.app_id
+		LEFT JOIN first_country c ON c.c_actor = s.actor AND c.c_country = s.country
+		LEFT JOIN first_agent d ON d.d_actor = s.actor AND d.d_agent = s.user_agent`
 
-// tells reports whether matching sign-ins of n tried accounts say anything: it
-// counts how many accounts do the same when nobody guesses at them. The first
-// week of the evidence, in which every network is new, is left out.
-func (s *spray) tells(ctx context.Context, q store.Querier, n int, c *converted) (bool, error) {
-	query := signInsSQL() + firstsSQL("") + `, control AS (
-		SELECT s.actor, s.time FROM signins s ` + joinFirsts + `
-		WHERE p.since = s.time AND (n.since = s.time OR a.since = s.time) AND s.tenant = ? AND s.pw = 'accepted' AND s.device_id = '' AND s.app_id IN (` + quoted(sortedKeysOf(s.apps)) + `)
+// byChance counts how many accounts do the same when nobody guesses at them,
+// by how strange it is for them, and gives how many of the tried ones are to
+// be expected to. The first week of the evidence, in which every network is
+// new, is left out.
+func (s *spray) byChance(ctx context.Context, q store.Querier, c *converted) (func(traitsOf) float64, error) {
+	// Few columns: these are all of the tenant's sign-ins. Where Entra's log is
+	// there the unified audit log's copies, which know no devices, are left out.
+	query := `WITH signins AS (
+		SELECT actor, time, 'accepted' AS pw, coalesce(app_id, '') AS app_id, coalesce(user_agent, '') AS user_agent, coalesce(device_id, '') AS device_id,
+			coalesce(ip_kind, '') AS ip_kind, coalesce(country, '') AS country, ` + networkSQL() + ` AS net, ` + prefixSQL() + ` AS prefix
+		FROM events WHERE ` + peopleSQL + ` AND outcome = 'success' AND coalesce(tenant, '') = ?
+			AND (source <> 'ual' OR (SELECT count(*) FROM (SELECT source FROM events WHERE class = 'sign_in' AND source = 'signin' LIMIT 1) y) = 0)
+	)` + firstsSQL() + `, control AS (
+		SELECT s.actor, s.time, n.since = s.time AS new_net, c.since = s.time AS new_country, b.since = s.time AS new_app, d.since = s.time AS new_agent, s.user_agent IN (` + quoted(sortedKeysOf(s.agents)) + `) AS same_agent
+		FROM signins s ` + joinFirsts + `
+		WHERE p.since = s.time AND (n.since = s.time OR a.since = s.time) AND s.device_id = '' AND s.app_id IN (` + quoted(sortedKeysOf(s.apps)) + `)
 			AND (s.user_agent IN (` + quoted(sortedKeysOf(s.agents)) + `) OR b.since = s.time) AND s.ip_kind IN (` + quoted(sortedKeysOf(s.kinds)) + `)
-			AND s.prefix NOT IN (SELECT prefix FROM signins WHERE pw = 'accepted' GROUP BY prefix HAVING count(DISTINCT actor) >= ` + fmt.Sprint(sharedUsers) + `)
-			AND s.time >= (SELECT min(time) FROM signins WHERE tenant = ?) + INTERVAL ` + fmt.Sprint(warmUpDays) + ` DAY
+			AND s.prefix NOT IN (SELECT prefix FROM signins GROUP BY prefix HAVING count(DISTINCT actor) >= ` + fmt.Sprint(sharedUsers) + `)
+			AND s.time >= (SELECT min(time) FROM signins) + INTERVAL ` + fmt.Sprint(warmUpDays) + ` DAY
 			AND (s.time < ? OR s.actor NOT IN (` + quoted(sortedKeysOf(s.tried)) + `))
-	)
-	SELECT (SELECT count(DISTINCT actor) FROM control), count(DISTINCT actor), min(time), max(time) FROM signins WHERE tenant = ? AND pw = 'accepted'`
-	var from, to time.Time
-	err := store.Each(ctx, q, query, []any{s.tenant, s.tenant, s.first, s.tenant}, func(scan scanner) error {
-		return scan(&c.others, &c.accounts, &from, &to)
+	)`
+	others := map[traitsOf]map[string]bool{}
+	all := map[string]bool{}
+	err := store.Each(ctx, q, query+` SELECT DISTINCT actor, new_net, new_country, new_app, new_agent, same_agent FROM control ORDER BY 1, 2, 3, 4, 5, 6`, []any{s.tenant, s.first}, func(scan scanner) error {
+		var actor string
+		var t traitsOf
+		if err := scan(&actor, &t.net, &t.country, &t.app, &t.ownAgent, &t.agent); err != nil {
+			return err
+		}
+		if others[t] == nil {
+			others[t] = map[string]bool{}
+		}
+		others[t][actor], all[actor] = true, true
+		return nil
 	})
-	if err != nil || c.others == 0 {
-		return true, err
+	if err != nil {
+		return nil, err
+	}
+	c.others = int64(len(all))
+	var from, to sql.NullTime
+	err = store.Each(ctx, q, `SELECT count(DISTINCT actor), min(time), max(time) FROM events WHERE `+peopleSQL+` AND outcome = 'success' AND coalesce(tenant, '') = ?`, []any{s.tenant}, func(scan scanner) error {
+		return scan(&c.accounts, &from, &to)
+	})
+	if err != nil {
+		return nil, err
 	}
 	var exposed time.Duration // how long the tried accounts were looked at
 	for _, t := range s.tried {
 		exposed += t[1].AddDate(0, 0, convertDays).Sub(t[0])
 	}
-	control := time.Duration(c.accounts) * max(to.Sub(from)-warmUpDays*24*time.Hour, 24*time.Hour)
-	expected := float64(c.others) * float64(exposed) / float64(control)
-	return expected <= convertChance*float64(n), nil
+	const day = 24 * time.Hour
+	control := float64(max(c.accounts, 1)) * float64(max(to.Time.Sub(from.Time)-warmUpDays*day, day))
+	return func(t traitsOf) float64 {
+		as := map[string]bool{}
+		for o, actors := range others {
+			if o.atLeast(t) {
+				for a := range actors {
+					as[a] = true
+				}
+			}
+		}
+		return float64(len(as)) * float64(exposed) / control
+	}, nil
 }
 
 func sortedKeysOf[V any](m map[string]V) []string {

@@ -96,7 +96,7 @@ func All(s Settings) []Detector {
 
 // guessing lists the detectors of passwords being tried.
 func guessing() []Detector {
-	return []Detector{failuresOneAccount{}, failuresOneIP{}, slowSpray{}}
+	return []Detector{failureRise{}, failuresOneAccount{}, failuresOneIP{}, guessedPassword{}, slowSpray{}}
 }
 
 // Result is what a run of detectors says.
@@ -114,6 +114,7 @@ func Run(ctx context.Context, q store.Querier, detectors []Detector) (*Result, e
 		return nil, err
 	}
 	var r Result
+	q = &session{Querier: q, memo: map[string]any{}}
 	for _, d := range detectors {
 		card := d.Card()
 		if reason := have.lacks(card.Needs); reason != "" {

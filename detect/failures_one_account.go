@@ -18,12 +18,7 @@ import (
 // other month; on five days of three weeks it does not happen by chance.
 type failuresOneAccount struct{}
 
-const (
-	patientDays     = 5  // days with unexplained failures ...
-	patientWindow   = 21 // ... within so many days
-	patientNetworks = 5  // networks (/24, /48) that they came from
-	hammerDay       = 20 // unexplained failures of an account in one day
-)
+const hammerDay = 20 // unexplained failures of an account in one day
 
 // Card implements [Detector].
 func (failuresOneAccount) Card() Card {
@@ -36,7 +31,9 @@ func (failuresOneAccount) Card() Card {
 		Techniques:     []string{"T1110.001", "T1110.003"},
 		Stage:          casefile.StageGuessing,
 		Needs:          signInNeeds(),
+		Helps:          guessingHelps(),
 		Severity:       casefile.Low,
+		FalseAlarms:    FalseAlarms{recursPerYear / 365.25, "the test over all accounts of a tenant is set for one false alarm a year"},
 	}
 }
 
@@ -56,49 +53,55 @@ func hammered(rs []attempt) map[string]bool {
 
 // Detect implements [Detector].
 func (d failuresOneAccount) Detect(ctx context.Context, q store.Querier) ([]casefile.Finding, error) {
+	return guessFindings(ctx, q, d.Card().ID, d.guesses)
+}
+
+func (d failuresOneAccount) guesses(ctx context.Context, q store.Querier) ([]guess, error) {
 	rs, err := unexplained(ctx, q)
 	if err != nil {
 		return nil, err
 	}
-	// One attacker's accounts are one finding: the application is what he did
-	// not change.
-	byAccount := map[string][]attempt{}
-	for _, r := range rs {
-		k := r.tenant + "\x00" + r.app + "\x00" + r.actor
-		byAccount[k] = append(byAccount[k], r)
-	}
-	loud, patient := map[string][]attempt{}, map[string][]attempt{}
-	for _, k := range slices.Sorted(maps.Keys(byAccount)) {
-		as := byAccount[k]
-		group := as[0].tenant + "\x00" + as[0].app
-		switch {
-		case len(hammered(as)) > 0:
-			loud[k] = as // each by itself: many accounts are hammered at by many
-		default:
-			if as = recurring(as); as != nil {
-				patient[group] = append(patient[group], as...)
-			}
-		}
-	}
-	var out []casefile.Finding
-	sprayed, err := slowSpray{}.applications(ctx, q, rs)
+	rises, err := sprayRises(ctx, q)
 	if err != nil {
 		return nil, err
 	}
-	for _, k := range slices.Sorted(maps.Keys(patient)) {
-		as := patient[k]
-		if sprayed[as[0].tenant+" "+as[0].app] {
-			continue // some accounts of a slow spray are tried more often than others
+	sprayed := map[string]bool{}
+	for _, c := range rises {
+		for _, a := range c.in {
+			sprayed[a.id] = true // some accounts of a slow spray are tried more often than others
 		}
-		slices.SortStableFunc(as, func(a, b attempt) int { return a.at.Compare(b.at) })
-		f, err := d.finding(ctx, q, as, true)
-		if err != nil {
-			return nil, err
+	}
+	loud, quiet := map[string][]attempt{}, map[string][]attempt{}
+	hammered := hammered(rs)
+	for _, r := range rs {
+		switch {
+		case hammered[r.tenant+" "+r.actor]:
+			// Each by itself: many accounts are hammered at by many.
+			k := r.tenant + "\x00" + r.app + "\x00" + r.actor
+			loud[k] = append(loud[k], r)
+		case !sprayed[r.id]:
+			quiet[r.tenant] = append(quiet[r.tenant], r)
 		}
-		out = append(out, f)
+	}
+	var out []guess
+	for _, tenant := range slices.Sorted(maps.Keys(quiet)) {
+		// One attacker's accounts are one finding: the application is what he
+		// did not change.
+		rec := recurrence(quiet[tenant])
+		byApp := map[string][]attempt{}
+		for _, a := range rec.attempts {
+			byApp[a.app] = append(byApp[a.app], a)
+		}
+		for _, app := range slices.Sorted(maps.Keys(byApp)) {
+			f, err := d.finding(ctx, q, byApp[app], rec)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, f)
+		}
 	}
 	for _, k := range slices.Sorted(maps.Keys(loud)) {
-		f, err := d.finding(ctx, q, loud[k], false)
+		f, err := d.finding(ctx, q, loud[k], nil)
 		if err != nil {
 			return nil, err
 		}
@@ -107,33 +110,7 @@ func (d failuresOneAccount) Detect(ctx context.Context, q store.Querier) ([]case
 	return out, nil
 }
 
-// recurring returns an account's attempts when they recur on enough days from
-// enough networks: those of the days that belong together.
-func recurring(as []attempt) []attempt {
-	const window = patientWindow * 24 * time.Hour
-	in := make([]bool, len(as))
-	for i := range as {
-		days, nets := map[time.Time]bool{}, map[string]bool{}
-		j := i
-		for ; j < len(as) && as[j].day.Sub(as[i].day) < window; j++ {
-			days[as[j].day], nets[as[j].prefix] = true, true
-		}
-		if len(days) >= patientDays && len(nets) >= patientNetworks {
-			for k := i; k < j; k++ {
-				in[k] = true
-			}
-		}
-	}
-	var out []attempt
-	for i, a := range as {
-		if in[i] {
-			out = append(out, a)
-		}
-	}
-	return out
-}
-
-func (failuresOneAccount) finding(ctx context.Context, q store.Querier, as []attempt, patient bool) (casefile.Finding, error) {
+func (failuresOneAccount) finding(ctx context.Context, q store.Querier, as []attempt, rec *recurring) (guess, error) {
 	n := tally(as)
 	f := casefile.Finding{Tenant: as[0].tenant, Severity: casefile.Low, First: casefile.TimeOf(as[0].at), Last: casefile.TimeOf(as[len(as)-1].at)}
 	accounts := slices.Sorted(maps.Keys(n.actors))
@@ -143,7 +120,10 @@ func (failuresOneAccount) finding(ctx context.Context, q store.Querier, as []att
 	for _, ip := range slices.Sorted(maps.Keys(n.ips)) {
 		f.Entities = append(f.Entities, casefile.Entity{Kind: casefile.IP, ID: ip, Role: casefile.RoleSource})
 	}
-	f.Detected = reached(as, patient)
+	f.Detected = hammeredAt(as)
+	if rec != nil {
+		f.Detected = casefile.TimeOf(rec.told(accounts))
+	}
 	for _, a := range as {
 		f.Events = append(f.Events, a.id)
 	}
@@ -153,7 +133,7 @@ func (failuresOneAccount) finding(ctx context.Context, q store.Querier, as []att
 	}
 	conv, err := sprayOf(as[0].tenant, as).conversions(ctx, q, &f)
 	if err != nil {
-		return f, err
+		return guess{}, err
 	}
 	who := plural(n.users, "account", "accounts")
 	if n.users == 1 {
@@ -169,11 +149,12 @@ func (failuresOneAccount) finding(ctx context.Context, q store.Querier, as []att
 		{Name: "accounts of which it cannot be told", Value: float64(len(conv.doubt))},
 	}
 	app := firstOf(n.app, as[0].app, "(not recorded)")
-	if patient {
+	if rec != nil {
 		f.Severity = casefile.Medium
 		f.Title = fmt.Sprintf("Passwords of %s tried on %s from %s", who, plural(n.days, "day", "days"), plural(n.origins, "address", "addresses"))
-		f.Why = fmt.Sprintf("%d failed guesses at %s through application %s, on at least %d days of %d and from %d networks for each account. None is from a network in which the account, or three others, sign in; by chance such failures do not recur like that.",
-			len(as), list(accounts, 6), app, patientDays, patientWindow, patientNetworks)
+		f.Why = fmt.Sprintf("%d failed guesses at %s through application %s from %s, none from a network in which the account, or three others, sign in. %s",
+			len(as), list(accounts, 6), app, plural(n.prefixes, "network", "networks"), rec.words(accounts))
+		f.Counts = append(f.Counts, rec.counts(accounts)...)
 	} else {
 		f.Title = fmt.Sprintf("Password of %s tried %d times from %s", who, len(as), plural(n.origins, "address", "addresses"))
 		f.Why = fmt.Sprintf("%d failed guesses at %s through application %s on %s from %s, none of them from a network in which the account, or three others, sign in.",
@@ -188,20 +169,15 @@ func (failuresOneAccount) finding(ctx context.Context, q store.Querier, as []att
 		f.Why += " No tried account signed in from an unknown network with the same traits."
 	}
 	f.Why += conv.doubtWords()
-	return f, nil
+	return guess{f, append(conv.got, conv.likely...)}, nil
 }
 
-// reached is when the attempts could be told from chance.
-func reached(as []attempt, patient bool) casefile.Time {
-	for i := range as {
-		var same []attempt
-		for _, a := range as[:i+1] {
-			if a.actor == as[i].actor {
-				same = append(same, a)
-			}
-		}
-		if patient && recurring(same) != nil || !patient && len(hammered(same)) > 0 {
-			return casefile.TimeOf(as[i].at)
+// hammeredAt is when the attempts of an account were too many for a day.
+func hammeredAt(as []attempt) casefile.Time {
+	perDay := map[time.Time]int{}
+	for _, a := range as {
+		if perDay[a.day]++; perDay[a.day] >= hammerDay {
+			return casefile.TimeOf(a.at)
 		}
 	}
 	return casefile.TimeOf(as[len(as)-1].at)

@@ -31,18 +31,27 @@ func (failuresOneIP) Card() Card {
 			"an office or VPN behind one address on the day after passwords expired: there more accounts succeed than fail, and such days are left out",
 			"a vulnerability scanner or a test of one's own",
 		},
-		Techniques: []string{"T1110.003"},
-		Stage:      casefile.StageGuessing,
-		Needs:      signInNeeds(),
-		Severity:   casefile.Low,
+		Techniques:  []string{"T1110.003"},
+		Stage:       casefile.StageGuessing,
+		Needs:       signInNeeds(),
+		Helps:       guessingHelps(),
+		Severity:    casefile.Low,
+		FalseAlarms: FalseAlarms{0.001, "low unless a password was right; none of those on quiet simulated tenants"},
 	}
 }
 
 // Detect implements [Detector].
 func (d failuresOneIP) Detect(ctx context.Context, q store.Querier) ([]casefile.Finding, error) {
+	return guessFindings(ctx, q, d.Card().ID, d.guesses)
+}
+
+func (d failuresOneIP) guesses(ctx context.Context, q store.Querier) ([]guess, error) {
 	// An account that failed first and got in later on the same day is not
 	// held against the ratio: it may be the one that was guessed.
-	query := signInsSQL() + `, per_user AS (
+	many := `ip IN (SELECT ip FROM (
+			SELECT ip, CAST(time AS DATE) AS day FROM events WHERE ` + peopleSQL + ` AND coalesce(outcome, '') <> 'success' AND ` + passwordSQL() + ` IN ('wrong', 'no_user', 'locked')
+			GROUP BY ip, CAST(time AS DATE) HAVING count(DISTINCT actor) >= ` + fmt.Sprint(failedUsers) + `) x)`
+	query := signInsSQL(many) + `, per_user AS (
 		SELECT tenant, ip, day, actor, min(CASE WHEN pw IN ('wrong', 'no_user', 'locked') THEN time END) AS failed_at,
 			max(CASE WHEN pw IN ('accepted', 'right') THEN time END) AS right_at
 		FROM signins GROUP BY tenant, ip, day, actor
@@ -83,9 +92,9 @@ func (d failuresOneIP) Detect(ctx context.Context, q store.Querier) ([]casefile.
 	if err := d.read(ctx, q, hits); err != nil {
 		return nil, err
 	}
-	var out []casefile.Finding
+	var out []guess
 	for _, h := range hits {
-		out = append(out, d.finding(h))
+		out = append(out, guess{d.finding(h), h.fates()})
 	}
 	return out, nil
 }
@@ -106,9 +115,9 @@ type ipHit struct {
 
 // success is a sign-in, or a password that was right, from such an address.
 type success struct {
-	id, actor, session, token string
-	at                        time.Time
-	accepted                  bool
+	id, actor, session, token, stopped string
+	at                                 time.Time
+	accepted                           bool
 }
 
 // mineSQL is a common table expression of what came from the addresses on the
@@ -118,7 +127,11 @@ func mineSQL(hits []*ipHit) string {
 	for _, h := range hits {
 		on = append(on, `(`+quoted([]string{h.tenant})+`, `+quoted([]string{h.ip})+`, DATE `+strings.Join(strings.Split(quoted(h.days), ", "), `), (`+quoted([]string{h.tenant})+`, `+quoted([]string{h.ip})+`, DATE `)+`)`)
 	}
-	return signInsSQL() + `, mine AS (
+	ips := map[string]bool{}
+	for _, h := range hits {
+		ips[h.ip] = true
+	}
+	return signInsSQL(`ip IN (`+quoted(sortedKeysOf(ips))+`)`) + `, mine AS (
 		SELECT * FROM signins WHERE (tenant, ip, day) IN (` + strings.Join(on, ", ") + `) AND pw IN ('wrong', 'no_user', 'locked', 'right', 'accepted')
 	)`
 }
@@ -207,16 +220,16 @@ func readRight(ctx context.Context, q store.Querier, hits []*ipHit) error {
 		known time.Time // first success of the account in that network
 	}
 	var all []row
-	err := store.Each(ctx, q, signInsSQL()+`, guests AS (
-			SELECT * FROM signins WHERE ip IN (`+quoted(sortedKeysOf(ips))+`) AND pw IN ('accepted', 'right')
+	err := store.Each(ctx, q, signInsSQL(`ip IN (`+quoted(sortedKeysOf(ips))+`)`)+`, guests AS (
+			SELECT * FROM signins WHERE pw IN ('accepted', 'right')
 		), firsts AS (
-			SELECT actor AS f_actor, net AS f_net, min(time) AS since FROM signins WHERE pw = 'accepted' AND actor IN (SELECT actor FROM guests) GROUP BY actor, net
+			SELECT actor AS f_actor, `+networkSQL()+` AS f_net, min(time) AS since FROM events WHERE `+peopleSQL+` AND outcome = 'success' AND actor IN (SELECT actor FROM guests) GROUP BY 1, 2
 		)
-		SELECT g.tenant, g.ip, CAST(g.id AS VARCHAR), g.actor, g.pw, g.device_id, g.session_id, g.token_id, g.request_id, g.time, coalesce(f.since, g.time)
+		SELECT g.tenant, g.ip, CAST(g.id AS VARCHAR), g.actor, g.pw, g.stopped, g.device_id, g.session_id, g.token_id, g.request_id, g.time, coalesce(f.since, g.time)
 		FROM guests g LEFT JOIN firsts f ON f.f_actor = g.actor AND f.f_net = g.net ORDER BY g.time, g.id`, nil, func(scan scanner) error {
 		var r row
 		var tenant, ip, pw, device, request string
-		if err := scan(&tenant, &ip, &r.id, &r.actor, &pw, &device, &r.session, &r.token, &request, &r.at, &r.known); err != nil {
+		if err := scan(&tenant, &ip, &r.id, &r.actor, &pw, &r.stopped, &device, &r.session, &r.token, &request, &r.at, &r.known); err != nil {
 			return err
 		}
 		r.key, r.at, r.token, r.accepted = tenant+" "+ip, r.at.UTC(), firstOf(r.token, request), pw == passwordAccepted
@@ -245,6 +258,28 @@ func readRight(ctx context.Context, q store.Querier, hits []*ipHit) error {
 		}
 	}
 	return nil
+}
+
+// fates is what became of the accounts whose password was right.
+func (h *ipHit) fates() (out []fate) {
+	at := map[string]int{}
+	for _, s := range h.right {
+		i, ok := at[s.actor]
+		if !ok {
+			i = len(out)
+			at[s.actor] = i
+			out = append(out, fate{actor: s.actor, at: s.at})
+		}
+		g := &out[i]
+		g.events = append(g.events, s.id)
+		if s.accepted {
+			g.accepted = true
+			g.ips, g.sessions, g.tokens = append(g.ips, h.ip), append(g.sessions, s.session), append(g.tokens, s.token)
+		} else {
+			g.stopped = firstOf(g.stopped, s.stopped)
+		}
+	}
+	return out
 }
 
 func (failuresOneIP) finding(h *ipHit) casefile.Finding {

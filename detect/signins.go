@@ -7,18 +7,22 @@ import "fmt"
 // repeat Entra's sign-ins under the same request id; Entra's record is kept.
 // Column pw holds what the result says about the password, net the autonomous
 // system (where it is not known, the prefix), prefix the /24 or /48, origin the
-// IPv4 address or the /48.
-func signInsSQL() string {
+// IPv4 address or the /48. The condition, on columns of events, keeps to what a
+// question is about: the relation is wide, and those of a tenant are millions.
+func signInsSQL(where string) string {
+	if where != "" {
+		where = " AND " + where
+	}
 	return `WITH signins AS (
 	SELECT id, source, coalesce(tenant, '') AS tenant, time, CAST(time AS DATE) AS day, actor, ip, coalesce(asn, 0) AS asn,
 		coalesce(app_id, '') AS app_id, coalesce(app_name, '') AS app_name, coalesce(user_agent, '') AS user_agent, coalesce(client, '') AS client,
 		coalesce(country, '') AS country, coalesce(session_id, '') AS session_id, coalesce(token_id, '') AS token_id, coalesce(request_id, '') AS request_id,
 		coalesce(device_id, '') AS device_id, coalesce(ip_kind, '') AS ip_kind, ` + networkSQL() + ` AS net, ` + prefixSQL() + ` AS prefix, ` + originSQL() + ` AS origin,
-		` + passwordSQL() + ` AS pw
+		` + passwordSQL() + ` AS pw, ` + stoppedSQL() + ` AS stopped
 	FROM events
-	WHERE ` + peopleSQL + `
+	WHERE ` + peopleSQL + where + `
 		AND (source <> 'ual' OR request_id IS NULL OR request_id NOT IN (
-			SELECT request_id FROM events WHERE class = 'sign_in' AND source = 'signin' AND request_id IS NOT NULL))
+			SELECT request_id FROM events WHERE class = 'sign_in' AND source = 'signin' AND request_id IS NOT NULL` + where + `))
 )`
 }
 
@@ -39,8 +43,8 @@ const (
 	warmUpDays     = 7  // the beginning of the evidence, in which everything looks new
 )
 
-// orphansSQL adds to [signInsSQL] the failed guesses that nothing explains,
-// as relation orphans. A failure is explained when
+// orphansSQL is a common table expression: relation orphans holds the failed
+// guesses, and right passwords that were stopped, that nothing explains. A failure is explained when
 //   - the account signed in from that network in the 30 days before, or does
 //     so within half an hour (a typo),
 //   - it signs in from that very address on three days, be it later, or, in

@@ -126,7 +126,9 @@ func fit(from time.Time, hours, days []int64, out []bool) *model {
 	return m
 }
 
-// dispersion estimates by moments how much more than chance counts vary.
+// dispersion estimates by moments how much more than chance counts vary. Of
+// small counts chance alone makes these estimates large; a standard deviation
+// of what it makes (that of Poisson counts) is taken off.
 func (m *model) dispersion(from time.Time, hours, days []int64, out []bool) {
 	var ds, dm, hs, hm float64
 	for d, v := range days {
@@ -144,10 +146,21 @@ func (m *model) dispersion(from time.Time, hours, days []int64, out []bool) {
 			hm += mu * mu
 		}
 	}
+	ds, hs = ds-math.Sqrt(2*dm), hs-math.Sqrt(2*hm)
 	m.dayVar = min(max(ds/max(dm, 1e-12), minDayVar), maxVar)
 	m.hourVar = min(max(hs/max(hm, 1e-12)-m.dayVar, minHourVar), maxVar)
 	m.hourSize = 1 / (m.dayVar + m.hourVar)
 	m.daySize = 1 / (m.dayVar + m.hourVar/12)
+}
+
+// scale multiplies what is expected.
+func (m *model) scale(f float64) {
+	for k := range m.hour {
+		m.hour[k] *= f
+	}
+	for k := range m.day {
+		m.day[k] *= f
+	}
 }
 
 // hourRatios and dayRatios are the banks: by how much the rate may have risen.
@@ -258,6 +271,15 @@ const (
 func settle(from time.Time, hours, days []int64) (*model, []bool) {
 	out := quietest(days)
 	m := fit(from, hours, days, out)
+	// The quietest of many weeks is quieter than the tenant: its upper bound is
+	// what may be usual.
+	var x float64
+	for d, n := range days {
+		if !out[d] {
+			x += float64(n)
+		}
+	}
+	m.scale((x + 1 + 2*math.Sqrt(x+1)) / (x + 0.5))
 	for range passes {
 		_, es := m.bank().run(from, hours, days, limits{leaveOut, leaveOut}, true)
 		next := make([]bool, len(days))

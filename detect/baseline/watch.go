@@ -130,16 +130,6 @@ func (m *model) corrected(rng *rand.Rand, from time.Time, days int) *model {
 	return &out
 }
 
-// scale multiplies what is expected.
-func (m *model) scale(f float64) {
-	for k := range m.hour {
-		m.hour[k] *= f
-	}
-	for k := range m.day {
-		m.day[k] *= f
-	}
-}
-
 // draw makes up a series of the model.
 func (m *model) draw(rng *rand.Rand, from time.Time, hours, days []int64) {
 	for d := range days {
@@ -267,4 +257,14 @@ func poisson(rng *rand.Rand, mu float64) int64 {
 		n++
 	}
 	return n
+}
+
+// Expected is what the baseline expects from a time on until another.
+func (r *Result) Expected(from, to time.Time) (sum float64) {
+	for i := range r.counts.Hours {
+		if t := r.counts.From.Add(time.Duration(i) * time.Hour); !t.Before(from) && t.Before(to) {
+			sum += r.model.hour[24*classOf(r.counts.From, i/24)+i%24]
+		}
+	}
+	return sum
 }
