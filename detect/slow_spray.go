@@ -21,8 +21,8 @@ type slowSpray struct{}
 
 // What makes a spray of a rise.
 const (
-	sprayUsers       = 5   // accounts
-	sprayNetworks    = 5   // addresses (of IPv6, the /48)
+	sprayUsers       = 8   // accounts: fewer are a handful of people with a bad week, or the business of failures_one_account
+	sprayNetworks    = 8   // addresses (of IPv6, the /48)
 	sprayPerUserDay  = 3.0 // attempts per account and day, at most
 	sprayUsersPerNet = 2.0 // accounts per address, at most: more is the loud kind
 

@@ -26,9 +26,10 @@ type builder struct {
 	acts map[string]activity // by context
 }
 
-// guessing reports whether a finding is of passwords being tried.
+// guessing reports whether a finding is of passwords being tried, or of one
+// that was right: by itself that is no step inside.
 func guessing(f *casefile.Finding) bool {
-	return f.Detector == "slow_spray" || f.Detector == "failures_one_ip" || f.Detector == "failures_one_account"
+	return f.Detector == "slow_spray" || f.Detector == "guessed_password" || f.Detector == "failures_one_ip" || f.Detector == "failures_one_account"
 }
 
 // conversions lists the accounts whose passwords a finding says were guessed.
@@ -103,7 +104,7 @@ func (b *builder) standing() {
 		if high && (f.Detector == "app_only_mail_grant" || f.Detector == "first_seen_mailbox_app") {
 			appOnly++
 		}
-		if medium {
+		if medium && f.Detector != "guessed_password" {
 			steps[stageOf(f)] = true
 		}
 	}

@@ -205,7 +205,8 @@ func TestLoudTwice(t *testing.T) {
 	if !slices.Equal(in, []string{"u3@contoso.com", "u5@contoso.com"}) {
 		t.Errorf("compromised: %v", in)
 	}
-	if len(p.Findings) != 2 || len(p.Mailboxes) != 1 || p.Mailboxes[0].UPN != "u3@contoso.com" || len(p.Mailboxes[0].Messages) != 1 {
+	// Two addresses, and the two accounts whose passwords were guessed.
+	if len(p.Findings) != 4 || len(p.Mailboxes) != 1 || p.Mailboxes[0].UPN != "u3@contoso.com" || len(p.Mailboxes[0].Messages) != 1 {
 		t.Errorf("findings %v, mailboxes %+v", p.Findings, p.Mailboxes)
 	}
 }
