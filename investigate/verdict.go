@@ -139,7 +139,7 @@ func (b *builder) sayAccess(say sayer) {
 	}
 	for i := range b.comp.findings {
 		f := &b.comp.findings[i]
-		if !guessing(f) {
+		if !guessing(f) || f.Detector == "guessed_password" { // the guessing itself says who was guessed
 			continue
 		}
 		tried := value(f, "accounts tried", "accounts that failed")
