@@ -3,6 +3,8 @@ package detect
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,6 +29,8 @@ func (appCredentialAdded) Card() Card {
 		Stage:          casefile.StagePersistence,
 		Needs:          directoryNeeds(),
 		Severity:       casefile.Medium,
+		Helps:          []Help{{Source: event.SignIn, Classes: []event.Class{event.ClassSignIn}, What: "it is not known whether, and from where, the credential was used"}},
+		FalseAlarms:    FalseAlarms{PerDay: 0.01, Basis: "estimate: a credential for a mail product made in advance, or by somebody new, four times a year; none in simulated quiet tenants, whose developers' secrets are slight"},
 	}
 }
 
@@ -38,6 +42,10 @@ func (d appCredentialAdded) Detect(ctx context.Context, q store.Querier) ([]case
 		return nil, err
 	}
 	rs = oneOf(rs)
+	habits, err := credentialHabits(ctx, q, rs)
+	if err != nil {
+		return nil, err
+	}
 	var out []casefile.Finding
 	seen := map[string]int{} // a new key can be recorded for the application and for its service principal
 	for i := range rs {
@@ -57,16 +65,12 @@ func (d appCredentialAdded) Detect(ctx context.Context, q store.Querier) ([]case
 			continue
 		}
 		seen[key] = len(out)
-		f, err := d.finding(ctx, q, rs, r)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, f)
+		out = append(out, d.finding(rs, r, habits[r.ID]))
 	}
 	return out, nil
 }
 
-func (appCredentialAdded) finding(ctx context.Context, q store.Querier, rs []record, r *record) (casefile.Finding, error) {
+func (appCredentialAdded) finding(rs []record, r *record, h habits) casefile.Finding {
 	f := casefile.Finding{
 		Tenant: r.Tenant, First: casefile.TimeOf(r.Time), Last: casefile.TimeOf(r.Time), Events: r.ids(),
 		Title:    "Credential added to application " + firstOf(r.Target, r.what()),
@@ -105,87 +109,69 @@ func (appCredentialAdded) finding(ctx context.Context, q store.Querier, rs []rec
 		f.Severity = casefile.High
 		why = append(why, "It was an application that added it, not a person.")
 	}
-	uses, err := keyUses(ctx, q, r)
-	if err != nil {
-		return f, err
-	}
+	uses := h.uses
 	if uses > 0 {
 		why = append(why, fmt.Sprintf("It was used for %s since.", plural(uses, "sign-in", "sign-ins")))
-	}
-	h, err := habitsOf(ctx, q, r)
-	if err != nil {
-		return f, err
 	}
 	var word string
 	if word, f.Severity = h.judge(uses, f.Severity); word != "" {
 		why = append(why, word)
 	}
+	if owners := ownersBefore(rs, r); len(owners) > 0 && event.ActorKind(r.ActorKind) != event.ActorApp {
+		switch mine, ok := owners[r.Actor]; {
+		case !ok:
+			why = append(why, fmt.Sprintf("%s is none of the owners that the evidence names (%s).", r.who(), list(slices.Sorted(maps.Keys(owners)), 3)))
+			if uses > 0 || !h.logged {
+				f.Severity = atLeast(f.Severity, casefile.Medium)
+			}
+		case mine.byItself && r.Time.Sub(mine.at) <= 24*time.Hour && made == nil:
+			why = append(why, fmt.Sprintf("%s had made itself an owner of it %s before.", r.who(), r.Time.Sub(mine.at).Round(time.Minute)))
+			f.Severity = atLeast(f.Severity, casefile.Medium)
+		}
+	}
+	if h.actorAway {
+		why = append(why, "It was done from a network that the account had never signed in from before.")
+		f.Severity = atLeast(f.Severity, casefile.Medium)
+	}
 	f.Counts = []casefile.Count{{Name: "sign-ins with the new credential", Value: float64(uses)}, {Name: "mail or directory permissions of the application", Value: float64(len(casefile.Unique(grants)))}}
+	if h.logged {
+		f.Counts = append(f.Counts, casefile.Count{Name: "days before without a sign-in of the application", Value: round2(h.idle.Hours() / 24), Limit: limit(dormantApp.Hours() / 24)})
+	}
 	f.Why = strings.Join(why, " ")
-	return f, nil
+	return f
 }
 
-// keyUses counts the sign-ins with a credential since it was added.
-func keyUses(ctx context.Context, q store.Querier, r *record) (uses int64, err error) {
-	keys := strings.Fields(r.KeyID)
-	if len(keys) == 0 {
-		return 0, nil
-	}
-	err = store.Each(ctx, q, `SELECT count(*) FROM events WHERE class = 'sign_in' AND key_id IN (`+quoted(keys)+`) AND time >= ?`, []any{r.Time}, func(scan scanner) error { return scan(&uses) })
-	return uses, err
+// owner is since when somebody owns an application, and who says so.
+type owner struct {
+	at       time.Time
+	byItself bool // added by the account itself, to an application that it did not register
 }
 
-// habits is how an application signed in before it got a credential, and how
-// the credential was used.
-type habits struct {
-	logged  bool  // the evidence has sign-ins of applications with the credentials they used
-	before  int64 // sign-ins of the application before
-	strange int64 // uses of the new credential from networks that the application was never in before
-	mail    int64 // records of the application reading mail
+// ownersBefore lists who registered the application that a credential was
+// added to, or was made its owner, before that.
+func ownersBefore(rs []record, r *record) map[string]owner {
+	out := map[string]owner{}
+	for i := range rs {
+		o := &rs[i]
+		if o.Time.After(r.Time) || !sameApp(o, r) {
+			continue
+		}
+		switch event.Class(o.Class) {
+		case event.ClassAppCreate:
+			out[o.Actor] = owner{at: o.Time}
+		case event.ClassOwnerAdd:
+			name := strings.ToLower(o.detail.Owner)
+			if _, ok := out[name]; !ok && name != "" {
+				out[name] = owner{o.Time, name == o.Actor}
+			}
+		}
+	}
+	return out
 }
 
-func habitsOf(ctx context.Context, q store.Querier, r *record) (h habits, err error) {
-	keys := strings.Fields(r.KeyID)
-	if len(keys) == 0 {
-		return h, nil
+func atLeast(s, least casefile.Severity) casefile.Severity {
+	if s.Rank() < least.Rank() {
+		return least
 	}
-	err = store.Each(ctx, q, `SELECT count(*) FROM (SELECT 1 FROM events WHERE class = 'sign_in' AND key_id IS NOT NULL AND key_id <> '' AND actor_kind = 'app' LIMIT 1) x`, nil, func(scan scanner) error {
-		var n int64
-		err := scan(&n)
-		h.logged = n > 0
-		return err
-	})
-	if err != nil || !h.logged {
-		return h, err
-	}
-	query := `WITH mine AS (
-			SELECT time, coalesce(key_id, '') AS key_id, class, ip, ` + networkSQL() + ` AS net FROM events
-			WHERE app_id IN (SELECT app_id FROM events WHERE class = 'sign_in' AND key_id IN (` + quoted(keys) + `) AND app_id IS NOT NULL) AND class IN ('sign_in', 'mail_access', 'attachment_access') AND coalesce(outcome, '') <> 'failure' AND actor_kind = 'app'
-		)
-		SELECT count(CASE WHEN class = 'sign_in' AND time < ? THEN 1 END),
-			count(CASE WHEN class = 'sign_in' AND time >= ? AND key_id IN (` + quoted(keys) + `) AND ip IS NOT NULL AND net NOT IN (SELECT net FROM mine WHERE time < ? AND net IS NOT NULL) THEN 1 END),
-			count(CASE WHEN class <> 'sign_in' THEN 1 END)
-		FROM mine`
-	err = store.Each(ctx, q, query, []any{r.Time, r.Time, r.Time}, func(scan scanner) error { return scan(&h.before, &h.strange, &h.mail) })
-	return h, err
-}
-
-// judge weighs a credential by its use. Developers and pipelines add secrets
-// every week; what nobody uses, or what is used where the application always
-// was, is a renewal. Where the sign-ins of applications are not in the
-// evidence, nothing is known of its use, and that is no reason to be calm.
-func (h *habits) judge(uses int64, was casefile.Severity) (string, casefile.Severity) {
-	switch {
-	case !h.logged || was == casefile.High || was == casefile.Low:
-		return "", was
-	case uses == 0:
-		return "No sign-in with it is in the evidence.", casefile.Low
-	case h.before > 0 && h.strange == 0:
-		return "It was used from the networks in which the application signed in before.", casefile.Low
-	case h.before > 0 && h.mail > 0:
-		return fmt.Sprintf("It was used %s from networks in which the application had never been, and the application reads mail.", plural(h.strange, "time", "times")), casefile.High
-	case h.before > 0:
-		return fmt.Sprintf("It was used %s from networks in which the application had never been.", plural(h.strange, "time", "times")), casefile.Medium
-	}
-	return "The application had not signed in before, as far as the evidence says.", was
+	return s
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strings"
 	"time"
 
 	"midwatch/casefile"
@@ -128,11 +129,11 @@ func (d firstSeenMailboxApp) finding(ctx context.Context, q store.Querier, a app
 			return f, false, err
 		}
 		if settled && made != nil && event.Class(made.Class) == event.ClassCredentialAdd {
-			uses, err := keyUses(ctx, q, made)
+			uses, _, err := keyUses(ctx, q, strings.Fields(made.KeyID))
 			if err != nil {
 				return f, false, err
 			}
-			settled = uses == 0 // a credential that came in the evidence is not an old one, however long it waited
+			settled = len(uses) == 0 // a credential that came in the evidence is not an old one, however long it waited
 		}
 	}
 	switch {

@@ -45,6 +45,7 @@ type detail struct {
 	KeyType        string            `json:"key_type"`
 	Role           string            `json:"role"`
 	User           string            `json:"user"`
+	Owner          string            `json:"owner"`
 	Forward        []string          `json:"forward"`
 	RuleActions    []string          `json:"rule_actions"`
 	RuleName       string            `json:"RuleName"`
