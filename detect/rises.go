@@ -47,7 +47,6 @@ type cell struct {
 	baseline    int     // days
 	chance      float64 // attempts in the rise that are to be expected
 	successes   int64   // sign-ins with the same traits
-	dropped     int
 }
 
 func (c *cell) agents() map[string]bool {
@@ -319,7 +318,12 @@ func (c *cell) participants() bool {
 			c.common = append(c.common, t)
 		}
 	}
-	c.dropped = len(c.in) - len(kept)
+	// Ordinary failures share a trait with the attempts here and there; those
+	// that belong together share all that is common.
+	kept = slices.DeleteFunc(kept, func(a attempt) bool {
+		ts := a.traits()
+		return slices.ContainsFunc(c.common, func(t string) bool { return !slices.Contains(ts, t) })
+	})
 	c.in = kept
 	return len(kept) > 0 && len(c.common) > 0 && tally(kept).slow()
 }

@@ -172,10 +172,7 @@ func (c *cell) traits(n *tallied) string {
 
 // arithmetic says why they are too many.
 func (c *cell) arithmetic() string {
-	switch {
-	case c.result == nil && c.dropped > 0:
-		return ""
-	case c.result == nil:
+	if c.result == nil {
 		return fmt.Sprintf(" The evidence is too short, or too much of it is of this kind, to know what is usual; they outnumber the %s with the same traits.", plural(c.successes, "sign-in", "sign-ins"))
 	}
 	words := fmt.Sprintf(" The %s without a rise expect %.2f such attempts a working day; the cumulative sum for %.4g times as many reached %.1f, where %.1f is passed once in %.0f years without anybody there. The change point is %s.",
