@@ -151,7 +151,7 @@ func perDay(f detect.FalseAlarms) string {
 	if f.PerDay == 0 && strings.HasPrefix(f.Basis, "not known") {
 		return "-"
 	}
-	return fmt.Sprint(f.PerDay)
+	return fmt.Sprintf("%.2g", f.PerDay)
 }
 
 func cutTo(s string, n int) string {

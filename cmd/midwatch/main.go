@@ -137,7 +137,7 @@ where --store names a server.`,
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w; `%s --help` shows the usage", err, c.CommandPath())
 	})
-	root.AddCommand(newInvestigate(std), newIngest(std), newStore(std), newFormats(std), newDetectors(std), newEvidence(std), newVersion(std))
+	root.AddCommand(newInvestigate(std), newIngest(std), newStore(std), newFormats(std), newDetectors(std), newEvidence(std), newExplain(std), newVersion(std))
 	root.AddCommand(newRules(std), newSimulate(std), newScore(std))
 	return root
 }
