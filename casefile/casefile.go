@@ -19,6 +19,7 @@ type Case struct {
 	Sources     []Source            `json:"sources"`      // files that were read, in order of reading
 	Coverage    Coverage            `json:"coverage"`     // what the evidence can and cannot show
 	Findings    []Finding           `json:"findings"`     // what detectors found, by time
+	Alerts      Alerts              `json:"alerts"`       // how many of them are to be looked at, and how many would be there without anybody
 	Campaigns   []Campaign          `json:"campaigns"`    // findings joined into campaigns, what is established first
 	Assumed     []Assumed           `json:"assumed"`      // applications that read mail without a user and are assumed to be legitimate, who reads most mailboxes first
 	Assessed    []Assessed          `json:"assessed"`     // detectors that had what they need, those that found nothing included
@@ -289,6 +290,28 @@ type Assessed struct {
 	Findings int      `json:"findings"`         // how many it found
 	Sources  []string `json:"sources"`          // logs it read
 	Limits   []string `json:"limits,omitempty"` // what it could not see
+
+	FalseAlarms float64 `json:"false_alarms"`                 // findings of medium severity or more expected a tenant and day when nobody is there
+	Basis       string  `json:"false_alarms_basis,omitempty"` // where that number comes from; empty: nobody has said it
+}
+
+// Alerts weighs the findings of medium severity or more against how many of
+// them there would be if nobody were there: the detectors' budget.
+type Alerts struct {
+	TenantDays float64      `json:"tenant_days"` // days of evidence, added up over tenants
+	PerDay     float64      `json:"per_day"`     // expected a tenant and day when nobody is there, of the detectors that were assessed
+	Expected   float64      `json:"expected"`    // the same in all of the evidence
+	Raised     int64        `json:"raised"`      // findings of medium severity or more
+	Incidents  int64        `json:"incidents"`   // what a person looks at: campaigns, and such findings outside of any
+	Over       []AlertShare `json:"over"`        // detectors that raised far more than their share (probability by chance below 1 in 1,000)
+	Unknown    []string     `json:"unknown"`     // detectors that raised findings and of which nobody has said how often they are wrong
+}
+
+// AlertShare is one detector's part in the alarms.
+type AlertShare struct {
+	Detector string  `json:"detector"` // id of the detector
+	Raised   int64   `json:"raised"`   // findings of medium severity or more
+	Expected float64 `json:"expected"` // when nobody is there
 }
 
 // NotAssessed is a detector, or a question, that could not be asked.

@@ -71,6 +71,11 @@ type FalseAlarms struct {
 	Basis string
 }
 
+// Budget is how many findings of medium severity or more all detectors together
+// may raise a tenant and day when nobody is there: one in ten days is what a
+// person who has other work still reads.
+const Budget = 0.1
+
 // Settings are what an organization tells the detectors about itself. The zero
 // value is valid.
 type Settings struct {
@@ -141,6 +146,7 @@ func Run(ctx context.Context, q store.Querier, detectors []Detector) (*Result, e
 		r.Findings = append(r.Findings, fs...)
 		r.Assessed = append(r.Assessed, casefile.Assessed{
 			Detector: card.ID, Title: card.Title, Findings: len(fs), Sources: have.of(card.Needs.Sources), Limits: missing,
+			FalseAlarms: card.FalseAlarms.PerDay, Basis: card.FalseAlarms.Basis,
 		})
 	}
 	casefile.SortFindings(r.Findings)

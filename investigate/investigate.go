@@ -75,6 +75,7 @@ func Investigate(ctx context.Context, q store.Querier, findings []casefile.Findi
 	if c.Assumed, err = w.assumed(ctx, q, c); err != nil {
 		return nil, fmt.Errorf("readers of mail: %w", err)
 	}
+	c.Alerts = alerts(c)
 	c.Verdict = caseVerdict(c)
 	if c.Evidence, err = evidence(ctx, q, cited(c)); err != nil {
 		return nil, fmt.Errorf("evidence: %w", err)

@@ -290,6 +290,7 @@ func newPage(c *casefile.Case, o Options) *page {
 			others = append(others, f)
 		}
 	}
+	slices.SortStableFunc(others, func(a, b casefile.Finding) int { return b.Severity.Rank() - a.Severity.Rank() })
 	others, p.OthersCut = cut(others, p.Rows)
 	for _, f := range others {
 		p.Others = append(p.Others, p.finding(f))

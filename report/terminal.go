@@ -356,20 +356,10 @@ func (t *text) others(p *page) {
 		return
 	}
 	t.head("OTHER FINDINGS", "in the same logs, not held to be part of a campaign")
-	in := map[string]bool{}
-	for _, c := range p.Campaigns {
-		for _, f := range c.Campaign.Findings {
-			in[f] = true
-		}
+	for _, w := range p.AlertWords() {
+		t.hang("  ", w, "")
 	}
-	i := 0
-	for _, f := range p.Case.Findings {
-		if in[f.ID] {
-			continue
-		}
-		if i++; i > 10 {
-			break
-		}
+	for _, f := range p.Others[:min(len(p.Others), 10)] {
 		t.hang(fmt.Sprintf("  %-9s%s  ", f.Severity, stamp(f.First)), f.Title, "")
 	}
 	if more := len(p.Others) + p.OthersCut - 10; more > 0 {
