@@ -44,6 +44,7 @@ type detail struct {
 	KeyName        string            `json:"key_name"`
 	KeyType        string            `json:"key_type"`
 	Role           string            `json:"role"`
+	RoleTemplate   string            `json:"role_template"`
 	User           string            `json:"user"`
 	Owner          string            `json:"owner"`
 	Forward        []string          `json:"forward"`

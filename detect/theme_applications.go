@@ -3,5 +3,5 @@ package detect
 // applications lists the detectors of what is done with applications,
 // credentials and permissions.
 func applications() []Detector {
-	return []Detector{appBreadth{}, appCredentialAdded{}, appManyNetworks{}, appOnlyMailGrant{}, mailConsent{}, servicePrincipalNewNetwork{}, youngConsenter{}}
+	return []Detector{appBreadth{}, appCredentialAdded{}, appGrantsApp{}, appManyNetworks{}, appOnlyMailGrant{}, mailConsent{}, privilegedRoleGranted{}, servicePrincipalNewNetwork{}, youngConsenter{}}
 }

@@ -11,8 +11,8 @@ import (
 	"midwatch/store"
 )
 
-// youngConsenter finds accounts that consent, grant or add credentials soon
-// after they were created. In the incident a user was made only to consent.
+// youngConsenter finds accounts that consent, grant permissions, give roles or
+// add credentials soon after they were created. In the incident a user was made only to consent.
 type youngConsenter struct{}
 
 // youngAge is how old an account may be to be called young.
@@ -34,7 +34,7 @@ func (youngConsenter) Card() Card {
 
 // Detect implements [Detector].
 func (youngConsenter) Detect(ctx context.Context, q store.Querier) ([]casefile.Finding, error) {
-	rs, err := records(ctx, q, `class IN ('user_create', 'consent', 'app_role_grant', 'delegated_grant') AND coalesce(outcome, '') <> 'failure'
+	rs, err := records(ctx, q, `class IN ('user_create', 'consent', 'app_role_grant', 'delegated_grant', 'role_add', 'credential_add') AND coalesce(outcome, '') <> 'failure'
 		AND operation NOT LIKE 'remove%'`)
 	if err != nil {
 		return nil, err
@@ -49,7 +49,7 @@ func (youngConsenter) Detect(ctx context.Context, q store.Querier) ([]casefile.F
 		var acts []*record
 		for j := range rs {
 			r := &rs[j]
-			if event.Class(r.Class) == event.ClassUserCreate || !isActor(made, r) || r.detail.blocked() {
+			if event.Class(r.Class) == event.ClassUserCreate || !isActor(made, r) || r.detail.blocked() || r.activation() {
 				continue
 			}
 			if age := r.Time.Sub(made.Time); age >= 0 && age < youngAge {
@@ -72,11 +72,24 @@ func isActor(made, r *record) bool {
 	return strings.Contains(upn, "@") && upn == r.Actor
 }
 
+// youngDeed says in a verb what a young account did.
+func youngDeed(r *record) string {
+	switch event.Class(r.Class) {
+	case event.ClassRoleAdd:
+		return "gave the role " + firstOf(r.detail.Role, "of an administrator")
+	case event.ClassCredentialAdd:
+		return "added a credential to an application"
+	case event.ClassAppRoleGrant:
+		return "granted permissions"
+	}
+	return "consented"
+}
+
 func youngFinding(made *record, acts []*record) casefile.Finding {
 	upn := acts[0].Actor
 	f := casefile.Finding{
 		Tenant: made.Tenant, First: casefile.TimeOf(made.Time), Detected: casefile.TimeOf(acts[0].Time), Events: made.ids(),
-		Title:    fmt.Sprintf("Account %s consented %s after it was created", upn, acts[0].Time.Sub(made.Time).Round(time.Minute)),
+		Title:    fmt.Sprintf("Account %s %s %s after it was created", upn, youngDeed(acts[0]), acts[0].Time.Sub(made.Time).Round(time.Minute)),
 		Entities: made.actorEntities(),
 	}
 	f.Entities = append(f.Entities, casefile.Entity{Kind: casefile.Account, ID: upn, Role: casefile.RoleTarget})
@@ -87,16 +100,22 @@ func youngFinding(made *record, acts []*record) casefile.Finding {
 		f.Entities = append(f.Entities, r.targetEntities(casefile.RoleTarget)...)
 		f.Entities = append(f.Entities, r.actorEntities()...)
 		perms = append(perms, strings.Fields(r.Permissions)...)
+		switch event.Class(r.Class) {
+		case event.ClassRoleAdd:
+			perms = append(perms, "the role "+firstOf(r.detail.Role, "not named"))
+		case event.ClassCredentialAdd:
+			perms = append(perms, "a credential")
+		}
 		if event.Class(r.Class) != event.ClassDelegatedGrant { // its record names the application by id only
 			apps = append(apps, r.what())
 		}
 	}
 	f.Events = capIDs(f.Events)
 	f.Counts = []casefile.Count{
-		{Name: "hours from creation to consent", Value: float64(acts[0].Time.Sub(made.Time).Round(time.Minute)/time.Minute) / 60, Limit: limit(youngAge.Hours())},
-		{Name: "consents and grants", Value: float64(len(acts))},
+		{Name: "hours from creation to the first of them", Value: float64(acts[0].Time.Sub(made.Time).Round(time.Minute)/time.Minute) / 60, Limit: limit(youngAge.Hours())},
+		{Name: "consents, grants, roles and credentials", Value: float64(len(acts))},
 	}
-	f.Why = fmt.Sprintf("%s created %s at %s; %s later it consented or granted %s to %s.", made.who(), upn, casefile.TimeOf(made.Time),
+	f.Why = fmt.Sprintf("%s created %s at %s; %s later it consented to, gave or added %s: %s.", made.who(), upn, casefile.TimeOf(made.Time),
 		acts[0].Time.Sub(made.Time).Round(time.Minute), firstOf(list(casefile.Unique(perms), 6), "permissions"), list(casefile.Unique(apps), 3))
 	return f
 }
