@@ -120,6 +120,9 @@ func (privilegedRoleGranted) finding(g []*record, rs []record, begun time.Time) 
 		f.Why += " It was an application that gave it, not a person."
 	case made != nil:
 		f.Severity = casefile.High
+		if before > 0 {
+			f.Severity = casefile.Medium // an administrator makes another one
+		}
 		f.Why += fmt.Sprintf(" The account had been created %s before, by %s.", first.Time.Sub(made.Time).Round(time.Minute), made.who())
 		f.Events = append(f.Events, made.ids()...)
 	case before == 0 && known >= roleHabit:

@@ -166,6 +166,24 @@ func (g *grower) seed(ctx context.Context, f *casefile.Finding) error {
 				return err
 			}
 		}
+	case "app_grants_app":
+		// The application that gives may be a pipeline with a life of its own:
+		// only what it did from the address of the deed is the actor's.
+		if f.Severity.Rank() < casefile.High.Rank() {
+			return nil
+		}
+		for _, id := range entities(f, casefile.App, casefile.RoleActor) {
+			if err := g.app(ctx, id, f.First.Time, f.ID, "it gave an application powers, without a user"); err != nil {
+				return err
+			}
+			if c := g.contexts["app "+g.w.ids.root(id)]; c != nil {
+				for _, ip := range entities(f, casefile.IP, casefile.RoleSource) {
+					if g.w.rareIP(ip) {
+						c.addIPs(ip)
+					}
+				}
+			}
+		}
 	case "service_principal_new_network", "app_breadth":
 		why := "it acted from a network that is new to it"
 		if f.Detector == "app_breadth" {
