@@ -1,6 +1,9 @@
 package simulate
 
-import "strconv"
+import (
+	"slices"
+	"strconv"
+)
 
 // kind is a file that a tenant's records go to.
 type kind int
@@ -75,7 +78,7 @@ func (w *world) kept(t *tenant, log string, id uint64, us int64) bool {
 	if us < w.start || us >= w.end {
 		return false
 	}
-	if t.role == "test" && w.o.NoTest {
+	if t.role == "test" && w.o.NoTest || !w.hands(log) {
 		return false
 	}
 	if w.o.Loss > 0 {
@@ -88,6 +91,9 @@ func (w *world) kept(t *tenant, log string, id uint64, us int64) bool {
 	}
 	return w.o.Latency == 0 || w.arrival(id, us) < w.end
 }
+
+// hands reports whether a log is handed over at all.
+func (w *world) hands(log string) bool { return len(w.o.Logs) == 0 || slices.Contains(w.o.Logs, log) }
 
 // arrival is when a record reaches its log.
 func (w *world) arrival(id uint64, us int64) int64 {
@@ -104,7 +110,7 @@ func (g *gen) admit(k kind, t int64, id uint64, text func() string) bool {
 	ok := g.w.kept(g.t, log, id, t)
 	if g.act != nil {
 		g.acts = append(g.acts, mark{camp: g.act.camp, stage: g.act.stage, t: t, log: log, id: text(), kept: ok, in: g.act.inside, ten: g.t.idx})
-	} else if !ok && t >= g.w.start && t < g.w.end && !(g.t.role == "test" && g.w.o.NoTest) {
+	} else if !ok && t >= g.w.start && t < g.w.end && !(g.t.role == "test" && g.w.o.NoTest) && g.w.hands(log) {
 		g.lost++
 	}
 	return ok

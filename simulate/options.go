@@ -28,6 +28,7 @@ type Options struct {
 	UnderWay    bool          // the actor came in before the logs begin
 	NoTest      bool          // the test tenant's logs are not handed over
 	Volume      float64       // factor on benign volume, see [Rates]; 0: 1
+	Logs        []string      // the logs that are handed over (LogUAL and so on); none: all
 
 	Workers int // goroutines; 0: two. The output does not depend on it
 }
@@ -69,6 +70,8 @@ func (o Options) check() (Options, error) {
 		return o, fmt.Errorf("loss %v; it is a share, from 0 to below 1", o.Loss)
 	case o.Attempts < 0 || o.Accounts < 0 || o.Latency < 0 || o.Volume < 0:
 		return o, fmt.Errorf("a negative number of attempts, accounts, latency or volume")
+	case slices.ContainsFunc(o.Logs, func(l string) bool { return !slices.Contains(LogNames(), l) }):
+		return o, fmt.Errorf("logs %s; there are %s", strings.Join(o.Logs, ", "), strings.Join(LogNames(), ", "))
 	case o.API != "" && o.API != "ews" && o.API != "graph":
 		return o, fmt.Errorf("api %q; it is ews or graph", o.API)
 	case o.Start.UnixMicro()%day != 0 || o.Start.Year() < 2000 || o.Start.Year() > 2090:

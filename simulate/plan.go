@@ -63,7 +63,7 @@ func newPlan(w *world) *plan {
 	o := w.o
 	p := &plan{w: w, x: w.rng(rsScenario), byDay: map[dayKey][]int{}, used: map[*user]bool{}}
 	p.knobs = Knobs{Attempts: o.Attempts, Accounts: o.Accounts, GeoMatch: o.GeoMatch, OfficeHours: o.OfficeHours, RotateUA: o.RotateUA, ROPC: o.ROPC, API: o.API,
-		Loss: o.Loss, Latency: o.Latency.String(), UnderWay: o.UnderWay, TestTenant: !o.NoTest, Volume: o.Volume}
+		Loss: o.Loss, Latency: o.Latency.String(), UnderWay: o.UnderWay, TestTenant: !o.NoTest, Volume: o.Volume, Logs: o.Logs}
 	if p.knobs.API == "" {
 		p.knobs.API = "ews"
 	}
@@ -87,6 +87,13 @@ func (p *plan) make() {
 	w.makeApps(corp)
 	s, _ := scenario(w.o.Scenario)
 	s.plan(p)
+	for _, t := range w.tenants {
+		for _, l := range LogNames() {
+			if !w.hands(l) && !slices.ContainsFunc(w.leftOut, func(x LeftOut) bool { return x.Tenant == t.id && x.Log == l }) {
+				w.leftOut = append(w.leftOut, LeftOut{Tenant: t.id, Log: l, Reason: "not exported"})
+			}
+		}
+	}
 	for i := range p.acts {
 		a := &p.acts[i]
 		d := int((a.t - w.start) / day)

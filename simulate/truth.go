@@ -42,18 +42,19 @@ type Truth struct {
 
 // Knobs are the options that shape a campaign and its logs.
 type Knobs struct {
-	Attempts    float64 `json:"attempts"`     // a sprayed account and day
-	Accounts    int     `json:"accounts"`     // sprayed
-	GeoMatch    bool    `json:"geo_match"`    // proxies are in the victims' countries
-	OfficeHours bool    `json:"office_hours"` // the actor keeps the victims' working hours
-	RotateUA    bool    `json:"rotate_ua"`    // another user agent for each guess
-	ROPC        bool    `json:"ropc"`         // guesses by the resource owner password grant instead of a browser
-	API         string  `json:"api"`          // ews or graph: what mail is read with
-	Loss        float64 `json:"loss"`         // share of records that are lost
-	Latency     string  `json:"latency"`      // mean time from event to arrival
-	UnderWay    bool    `json:"under_way"`    // the actor was inside before the logs begin
-	TestTenant  bool    `json:"test_tenant"`  // logs of the test tenant are handed over
-	Volume      float64 `json:"volume"`       // factor on benign volume
+	Attempts    float64  `json:"attempts"`       // a sprayed account and day
+	Accounts    int      `json:"accounts"`       // sprayed
+	GeoMatch    bool     `json:"geo_match"`      // proxies are in the victims' countries
+	OfficeHours bool     `json:"office_hours"`   // the actor keeps the victims' working hours
+	RotateUA    bool     `json:"rotate_ua"`      // another user agent for each guess
+	ROPC        bool     `json:"ropc"`           // guesses by the resource owner password grant instead of a browser
+	API         string   `json:"api"`            // ews or graph: what mail is read with
+	Loss        float64  `json:"loss"`           // share of records that are lost
+	Latency     string   `json:"latency"`        // mean time from event to arrival
+	UnderWay    bool     `json:"under_way"`      // the actor was inside before the logs begin
+	Logs        []string `json:"logs,omitempty"` // that are handed over, when not all
+	TestTenant  bool     `json:"test_tenant"`    // logs of the test tenant are handed over
+	Volume      float64  `json:"volume"`         // factor on benign volume
 }
 
 // TenantOf is one organization.
@@ -249,6 +250,11 @@ const (
 	LogGraph            = "graph_activity"           // MicrosoftGraphActivityLogs; the id is requestId
 	LogTrace            = "message_trace"            // the id is the message trace id
 )
+
+// LogNames lists the logs.
+func LogNames() []string {
+	return []string{LogUAL, LogInteractive, LogNonInteractive, LogServicePrincipal, LogManagedIdentity, LogDirectory, LogGraph, LogTrace}
+}
 
 // LeftOut is a log that exists and was not handed over.
 type LeftOut struct {

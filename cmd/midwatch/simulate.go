@@ -66,6 +66,7 @@ Scenarios:
 	f.DurationVar(&o.Latency, "latency", 0, "mean time until a record arrives; what comes after the end is missing")
 	f.BoolVar(&o.UnderWay, "under-way", false, "the actor came in before the logs begin")
 	f.BoolVar(&o.NoTest, "without-test-tenant", false, "leave out the logs of the test tenant")
+	f.StringSliceVar(&o.Logs, "logs", nil, "only these logs are handed over: "+strings.Join(simulate.LogNames(), ", ")+" (default: all)")
 	f.Float64Var(&o.Volume, "volume", 1, "factor on the benign volume that carries no signal")
 	f.BoolVar(&o.json, "json", false, "print what was written as JSON")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print no progress")
