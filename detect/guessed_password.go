@@ -16,9 +16,9 @@ import (
 // the logs it is what cannot wait.
 type guessedPassword struct{}
 
-// dormantDays is how long an account must not have been used for nobody to
+// unusedDays is how long an account must not have been used for nobody to
 // miss it.
-const dormantDays = 30
+const unusedDays = 30
 
 // Card implements [Detector].
 func (guessedPassword) Card() Card {
@@ -163,10 +163,10 @@ func (guessedPassword) finding(tenant string, g *fate, from []*guess, a *account
 	switch {
 	case !ever:
 		why = append(why, "The account was not used before in the evidence.")
-	case unused >= dormantDays:
+	case unused >= unusedDays:
 		why = append(why, fmt.Sprintf("The account had not been used for %d days.", unused))
 	}
-	if g.accepted && f.Severity == casefile.High && (!a.multi || unused >= dormantDays || a.none) {
+	if g.accepted && f.Severity == casefile.High && (!a.multi || unused >= unusedDays || a.none) {
 		f.Severity = casefile.Critical
 		why = append(why, "Whoever it was is in.")
 		if !a.multi {
@@ -179,7 +179,7 @@ func (guessedPassword) finding(tenant string, g *fate, from []*guess, a *account
 	f.Counts = []casefile.Count{
 		{Name: "to be expected by chance, for each seen", Value: round3(g.expected), Limit: limit(convertChance)},
 		{Name: "sign-ins that came about, or were stopped after the password", Value: float64(f.EventCount)},
-		{Name: "days without a sign-in before", Value: float64(unused), Limit: limit(dormantDays)},
+		{Name: "days without a sign-in before", Value: float64(unused), Limit: limit(unusedDays)},
 	}
 	f.Why = strings.Join(why, " ")
 	return f
