@@ -21,6 +21,7 @@ type Options struct {
 	GeoMatch    bool          // proxies in the organization's countries only
 	OfficeHours bool          // the actor works when the victims do
 	RotateUA    bool          // another user agent for each guess
+	Blend       bool          // guesses come through the application, and with the user agents, of ordinary failures
 	ROPC        bool          // guesses by the resource owner password grant
 	API         string        // ews or graph
 	Loss        float64       // share of records that are lost, [0, 1); above 0 the audit log also has a gap

@@ -62,7 +62,7 @@ type readMail struct {
 func newPlan(w *world) *plan {
 	o := w.o
 	p := &plan{w: w, x: w.rng(rsScenario), byDay: map[dayKey][]int{}, used: map[*user]bool{}}
-	p.knobs = Knobs{Attempts: o.Attempts, Accounts: o.Accounts, GeoMatch: o.GeoMatch, OfficeHours: o.OfficeHours, RotateUA: o.RotateUA, ROPC: o.ROPC, API: o.API,
+	p.knobs = Knobs{Attempts: o.Attempts, Accounts: o.Accounts, GeoMatch: o.GeoMatch, OfficeHours: o.OfficeHours, RotateUA: o.RotateUA, Blend: o.Blend, ROPC: o.ROPC, API: o.API,
 		Loss: o.Loss, Latency: o.Latency.String(), UnderWay: o.UnderWay, TestTenant: !o.NoTest, Volume: o.Volume, Logs: o.Logs}
 	if p.knobs.API == "" {
 		p.knobs.API = "ews"
@@ -165,7 +165,7 @@ func (c *campaign) from(w where) where {
 }
 
 func (c *campaign) ua() *agent {
-	if c.p.w.o.RotateUA {
+	if c.p.w.o.RotateUA || c.p.w.o.Blend {
 		return &c.p.w.agents[c.x.n(len(c.p.w.agents))]
 	}
 	return &c.agent
@@ -191,6 +191,9 @@ func (c *campaign) guess(ten *tenant, t int64, u *user, upn string, from where, 
 func (c *campaign) target() clientOf {
 	if c.p.w.o.ROPC {
 		return clientOf{application{idAzurePS, "Microsoft Azure PowerShell"}, application{idAADGraph, "Windows Azure Active Directory"}, false}
+	}
+	if c.p.w.o.Blend {
+		return c.p.w.clients[0] // what people's own mistakes come through
 	}
 	return portalClient()
 }

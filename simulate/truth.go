@@ -47,6 +47,7 @@ type Knobs struct {
 	GeoMatch    bool     `json:"geo_match"`      // proxies are in the victims' countries
 	OfficeHours bool     `json:"office_hours"`   // the actor keeps the victims' working hours
 	RotateUA    bool     `json:"rotate_ua"`      // another user agent for each guess
+	Blend       bool     `json:"blend"`          // guesses look like ordinary failures, but for their network
 	ROPC        bool     `json:"ropc"`           // guesses by the resource owner password grant instead of a browser
 	API         string   `json:"api"`            // ews or graph: what mail is read with
 	Loss        float64  `json:"loss"`           // share of records that are lost

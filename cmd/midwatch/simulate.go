@@ -60,6 +60,7 @@ Scenarios:
 	f.BoolVar(&o.GeoMatch, "geo-match", false, "the actor's proxies are in the organization's countries")
 	f.BoolVar(&o.OfficeHours, "office-hours", false, "the actor works when the victims do")
 	f.BoolVar(&o.RotateUA, "rotate-ua", false, "the actor changes its user agent with each guess")
+	f.BoolVar(&o.Blend, "blend", false, "guesses come through the application, and with the user agents, of people's own mistakes")
 	f.BoolVar(&o.ROPC, "ropc", false, "guesses use the password grant instead of a browser")
 	f.StringVar(&o.API, "api", "", "what mail is read with: ews or graph (default: as the scenario has it)")
 	f.Float64Var(&o.Loss, "loss", 0, "share of records that are lost; the audit log also gets a gap")

@@ -101,6 +101,9 @@ func (o options) cells() (cells []cell, seeds []uint64, err error) {
 		more("midnight, 10 % lost", simulate.Options{Scenario: "midnight", Loss: 0.1})
 		more("narrow, 20 accounts, geo-matched", simulate.Options{Scenario: "narrow", Accounts: 20, GeoMatch: true})
 	}
+	if o.grid == "large" {
+		cells = append(cells, o.guessing()...)
+	}
 	for _, z := range sizes {
 		if o.users > 0 && z.users != o.users {
 			continue
@@ -114,6 +117,40 @@ func (o options) cells() (cells []cell, seeds []uint64, err error) {
 		return nil, nil, fmt.Errorf("the %s grid has no size of %d users", o.grid, o.users)
 	}
 	return cells, seeds, nil
+}
+
+// guessing lists the cells that say how guessing is found in organizations of
+// three sizes. The largest hands over its interactive sign-ins and the audit
+// log of Entra only, with what is ordinary at a fiftieth: each run is still two
+// million records.
+func (o options) guessing() (cells []cell) {
+	add := func(users int, name string, opts simulate.Options) {
+		if o.users > 0 && users != o.users {
+			return
+		}
+		c := cell{Name: name, Users: users, Days: 40, opts: opts}
+		if c.opts.Volume = 0.2; users > 1000 {
+			c.opts.Volume, c.alone = 0.05, true
+		}
+		if users > 10000 {
+			c.opts.Volume, c.opts.Logs = 0.02, []string{simulate.LogInteractive, simulate.LogDirectory}
+		}
+		cells = append(cells, c)
+	}
+	narrow := func(accounts int, attempts float64, blend bool) simulate.Options {
+		return simulate.Options{Scenario: "narrow", Accounts: accounts, Attempts: attempts, Blend: blend}
+	}
+	add(1000, "spray, 10 a day", narrow(10, 1, false))
+	add(1000, "spray, 10 a day, blending in", narrow(10, 1, true))
+	add(10000, "quiet", simulate.Options{Scenario: "quiet"})
+	add(10000, "midnight", simulate.Options{Scenario: "midnight"})
+	add(100000, "quiet", simulate.Options{Scenario: "quiet"})
+	add(100000, "midnight", simulate.Options{Scenario: "midnight"})
+	add(100000, "spray, 2,000 a day", narrow(1000, 2, false))
+	add(100000, "spray, 2,000 a day, blending in", narrow(1000, 2, true))
+	add(100000, "narrow, 20 accounts", narrow(20, 1, false))
+	add(100000, "narrow, 20 accounts, blending in", narrow(20, 1, true))
+	return cells
 }
 
 func run(ctx context.Context, o options) error {

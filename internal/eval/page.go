@@ -139,6 +139,7 @@ func write(done []*result, grid string) string {
 	b := &md{}
 	gs, quiet := groups(done)
 	preface(b, done, grid)
+	against(b, gs, quiet)
 	detection(b, gs)
 	times(b, gs)
 	reach(b, gs)

@@ -112,3 +112,31 @@ func (i interval) number(digits int) string {
 	}
 	return w(i.at) + " (" + w(i.lo) + " to " + w(i.hi) + ")"
 }
+
+// poissonBounds is the 95 % interval of a Poisson mean of which n was seen: the
+// exact one (Garwood 1936), found by bisection.
+func poissonBounds(n int) (lo, hi float64) {
+	below := func(n int, mean float64) float64 { // P(X <= n)
+		sum, term := 0.0, math.Exp(-mean)
+		for i := 0; i <= n; i++ {
+			sum += term
+			term *= mean / float64(i+1)
+		}
+		return sum
+	}
+	solve := func(up func(mean float64) bool) float64 {
+		a, z := 0.0, float64(n)*3+20
+		for range 60 {
+			if m := (a + z) / 2; up(m) {
+				a = m
+			} else {
+				z = m
+			}
+		}
+		return a
+	}
+	if n > 0 {
+		lo = solve(func(m float64) bool { return 1-below(n-1, m) < 0.025 })
+	}
+	return lo, solve(func(m float64) bool { return below(n, m) > 0.025 })
+}

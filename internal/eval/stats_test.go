@@ -44,3 +44,16 @@ func TestNoneIsNotNever(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 }
+
+// The exact bounds of a Poisson mean, from published tables (Garwood 1936).
+func TestPoissonBounds(t *testing.T) {
+	for _, c := range []struct {
+		n      int
+		lo, hi float64
+	}{{0, 0, 3.689}, {1, 0.025, 5.572}, {5, 1.623, 11.668}, {10, 4.795, 18.390}} {
+		lo, hi := poissonBounds(c.n)
+		if math.Abs(lo-c.lo) > 0.002 || math.Abs(hi-c.hi) > 0.002 {
+			t.Errorf("%d: %.3f to %.3f, want %.3f to %.3f", c.n, lo, hi, c.lo, c.hi)
+		}
+	}
+}
