@@ -101,9 +101,6 @@ func (o options) cells() (cells []cell, seeds []uint64, err error) {
 		more("midnight, 10 % lost", simulate.Options{Scenario: "midnight", Loss: 0.1})
 		more("narrow, 20 accounts, geo-matched", simulate.Options{Scenario: "narrow", Accounts: 20, GeoMatch: true})
 	}
-	if o.grid == "large" {
-		cells = append(cells, o.guessing()...)
-	}
 	for _, z := range sizes {
 		if o.users > 0 && z.users != o.users {
 			continue
@@ -112,6 +109,9 @@ func (o options) cells() (cells []cell, seeds []uint64, err error) {
 			v.opts.Volume = volume
 			cells = append(cells, cell{Name: v.name, Users: z.users, Days: z.days, opts: v.opts})
 		}
+	}
+	if o.grid == "large" {
+		cells = append(cells, o.guessing()...)
 	}
 	if len(cells) == 0 {
 		return nil, nil, fmt.Errorf("the %s grid has no size of %d users", o.grid, o.users)
