@@ -18,7 +18,7 @@ import (
 func hand() []*result {
 	day := func(d int) time.Time { return noon.AddDate(0, 0, d) }
 	quiet := func(seed uint64, alarm int) *result {
-		return &result{Cell: "quiet", Users: 300, Days: 40, Seed: seed, Version: simulate.Version, Program: "abc", Records: 10, Seconds: 2,
+		return &result{Cell: "quiet", Users: 300, Days: 40, Seed: seed, Version: simulate.Version, Program: "abc", Records: 10, Seconds: 2, Goals: goals{TenantDays: 40},
 			Score: &score.Score{Findings: score.Findings{False: 1, FalseOnes: []score.FalseOne{{ID: "f", Detector: "slow_spray", Severity: casefile.Medium, Detected: casefile.TimeOf(day(alarm))}}}},
 			Alerts: map[string][]alert{
 				"per_user_hour": {{At: day(alarm), Records: 30}},
@@ -32,7 +32,9 @@ func hand() []*result {
 			c.AlertedAt = &score.Moment{AfterFirst: hours}
 			c.By["slow_spray"] = casefile.TimeOf(day(6))
 		}
-		return &result{Cell: "midnight", Users: 300, Days: 40, Seed: seed, Version: simulate.Version, Program: "abc", Records: 10, Seconds: 4, Oracle: 2,
+		before := hours != nil
+		g := actorGoal{Campaign: "c1", Sprayed: true, SprayHours: hours, BeforeRead: &before, Converted: 1, WithinHour: one(before), Granted: 3, GrantsFound: 2, Boxes: 8, BoxesFound: 8}
+		return &result{Cell: "midnight", Users: 300, Days: 40, Seed: seed, Version: simulate.Version, Program: "abc", Records: 10, Seconds: 4, Oracle: 2, Goals: goals{TenantDays: 40, Actors: []actorGoal{g}},
 			Score: &score.Score{Campaigns: []score.Campaign{c}},
 			Spans: []spanOf{{Campaign: "c1", Kind: "midnight", From: day(5), To: day(20)}},
 			Alerts: map[string][]alert{
@@ -50,6 +52,10 @@ func TestPage(t *testing.T) {
 	for _, want := range []string{
 		// runs, alert, campaign, established | false ones in the quiet run's span
 		"| 300 | midnight | 2 | 50 % (9–91) | 50 % (9–91) | 50 % (9–91) | 50 % (9–91) | 0 % (0–66) | 0 % (0–66) |",
+		// found once, after ten days; 16 mailboxes, 6 grants
+		"| 300 | midnight | 2 | 1 of 2, 50 % (9–91) | 10.00 | 0 of 2, 0 % (0–66) | 1 of 2, 50 % (9–91) | 1 of 2, 50 % (9–91) | 1 of 2, 50 % (9–91) | 4 of 6, 67 % (30–90) | 16 of 16, 100 % (81–100) |",
+		// two false findings in eighty days: Garwood's bounds of 2 are 0.242 and 7.225
+		"| 300 | 2 | 80 | 2 | 0.0250 (0.0030 to 0.0903) | slow_spray 2 |",
 		// delay: ten days, of one run; not by day 7; by day 21
 		"| 300 | midnight | 10.0 | 10.0 | 0 % (0–66) | 50 % (9–91) | – | – | – |",
 		"| **Midwatch** | 50 % (9–91) · 50 % (9–91) |",
