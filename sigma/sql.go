@@ -74,17 +74,69 @@ func Where(r *Rule, s Schema) (source, condition string, err error) {
 	return source, condition, nil
 }
 
+// Pin returns a condition that every record which a rule finds satisfies, and
+// that reads one column only: cheap to ask before anything else. It is empty
+// where the rule does not imply one.
+func Pin(r *Rule, s Schema, column string) string {
+	c := &compiler{schema: s, ls: r.LogSource}
+	return c.pin(r.expr, column)
+}
+
+func (c *compiler) pin(e expr, column string) string {
+	switch x := e.(type) {
+	case conj:
+		for _, e := range x {
+			if p := c.pin(e, column); p != "" {
+				return p
+			}
+		}
+	case disj:
+		var out []string
+		for _, e := range x {
+			p := c.pin(e, column)
+			if p == "" {
+				return ""
+			}
+			if !slices.Contains(out, p) {
+				out = append(out, p)
+			}
+		}
+		if out != nil {
+			return join(out, " OR ")
+		}
+	case *test:
+		if x.kind != isPattern && x.kind != isRegexp {
+			return ""
+		}
+		f, err := c.field(x.field, x.at)
+		if err != nil || slices.ContainsFunc(f.Values, func(v Value) bool { return v.Text != column }) {
+			return ""
+		}
+		if sql, err := c.test(x); err == nil {
+			return sql
+		}
+	}
+	return ""
+}
+
 // Select returns one question for many rules of one log source (of log sources
 // that the schema takes for the same). Its rows are the records that at least
 // one rule finds: id as text, time, and hits, the indices of the rules with a
 // space before each. Further columns are expressions with their names, such as
 // "lower(actor) AS who". The table is scanned once.
 func Select(rules []*Rule, s Schema, columns ...string) (string, error) {
+	return SelectPinned(rules, s, "", columns...)
+}
+
+// SelectPinned is [Select] of rules that all have a [Pin] on a column: the pins
+// are asked first, by themselves, so that an engine can pass over the other
+// columns of most rows.
+func SelectPinned(rules []*Rule, s Schema, pin string, columns ...string) (string, error) {
 	if len(rules) == 0 {
 		return "", fmt.Errorf("sigma: no rules to ask")
 	}
 	var from string
-	var any, hits []string
+	var any, hits, pins []string
 	for i, r := range rules {
 		source, cond, err := Where(r, s)
 		if err != nil {
@@ -96,7 +148,17 @@ func Select(rules []*Rule, s Schema, columns ...string) (string, error) {
 			return "", fmt.Errorf("sigma: %q and %q are not of the same log source", rules[0].Title, r.Title)
 		}
 		any = append(any, "("+cond+")")
+		if pin != "" {
+			p := Pin(r, s, pin)
+			if p == "" {
+				return "", fmt.Errorf("sigma: %q does not imply a condition on %s", r.Title, pin)
+			}
+			pins = append(pins, "("+p+")")
+		}
 		hits = append(hits, fmt.Sprintf("CASE WHEN %s THEN ' %d' ELSE '' END", cond, i))
+	}
+	if pins != nil {
+		from = "(" + from + ") AND (" + strings.Join(pins, " OR ") + ")"
 	}
 	return fmt.Sprintf("SELECT CAST(id AS VARCHAR) AS id, time, concat('', %s) AS hits%s\nFROM events\nWHERE (%s) AND (%s)",
 		strings.Join(hits, ",\n  "), comma(columns), from, strings.Join(any, "\n  OR ")), nil

@@ -97,3 +97,26 @@ WHERE (source = 'x') AND ((lower(a) = 'x')
 		t.Error(err)
 	}
 }
+
+// A pin is implied by its rule: by one side of an and, by all sides of an or,
+// and never by what is negated.
+func TestPin(t *testing.T) {
+	for detection, want := range map[string]string{
+		"{s: {a: x, b: y}, condition: s}":                                        "lower(a) = 'x'",
+		"{s: {b: y}, r: {a|contains: [x, z]}, condition: s and r}":               "(lower(a) LIKE '%x%' OR lower(a) LIKE '%z%')",
+		"{s: {a: x}, r: {a: z}, condition: s or r}":                              "(lower(a) = 'x' OR lower(a) = 'z')",
+		"{s: {a: x}, r: {b: z}, condition: s or r}":                              "",
+		"{s: {a: x}, condition: not s}":                                          "",
+		"{s: {b: x}, r: {a: z}, condition: s and not r}":                         "",
+		"{s: {a: null}, condition: s}":                                           "",
+		"{s: {a|re: '^x'}, q: {b: y}, r: {a: z}, condition: q and s or r and q}": "(regexp_matches(a, '(?-s)^x') OR lower(a) = 'z')",
+	} {
+		docs, err := Parse("r.yml", []byte("title: t\nlogsource: {product: x}\ndetection: "+detection), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := Pin(docs[0].Rule, columns{}, "a"); got != want {
+			t.Errorf("%s\n got %s\nwant %s", detection, got, want)
+		}
+	}
+}

@@ -109,27 +109,51 @@ func (a *asker) rules(ctx context.Context, rs []rule) ([]casefile.Finding, error
 	return out, nil
 }
 
-// chunks cuts rules into questions of a sane size.
+// pins are the columns by which a rule's records may be told apart from most
+// others before anything else of them is read, the most telling first.
+func pins() []string {
+	return []string{"operation", "code", "class", "workload", "protocol", "user_agent"}
+}
+
+// pinned is the first of these that a rule implies a condition on.
+func pinned(r rule) string {
+	for _, p := range pins() {
+		if sigma.Pin(r.rule, rules.Schema{}, p) != "" {
+			return p
+		}
+	}
+	return ""
+}
+
+// chunks cuts rules into questions of a sane size, each of rules that are
+// pinned by the same column.
 func chunks(rs []rule) func(yield func([]rule, error) bool) {
 	return func(yield func([]rule, error) bool) {
-		size, from := 0, 0
-		for i, r := range rs {
-			_, cond, err := sigma.Where(r.rule, rules.Schema{})
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			n := 2*len(cond) + 100 // it stands in the question twice
-			if i > from && size+n > maxSQL {
-				if !yield(rs[from:i], nil) {
+		by := map[string][]rule{}
+		for _, r := range rs {
+			p := pinned(r)
+			by[p] = append(by[p], r)
+		}
+		for _, p := range append(pins(), "") {
+			size, from, same := 0, 0, by[p]
+			for i, r := range same {
+				_, cond, err := sigma.Where(r.rule, rules.Schema{})
+				if err != nil {
+					yield(nil, err)
 					return
 				}
-				size, from = 0, i
+				n := 3*len(cond) + 100 // it stands in the question twice, and its pin
+				if i > from && size+n > maxSQL {
+					if !yield(same[from:i], nil) {
+						return
+					}
+					size, from = 0, i
+				}
+				size += n
 			}
-			size += n
-		}
-		if from < len(rs) {
-			yield(rs[from:], nil)
+			if from < len(same) && !yield(same[from:], nil) {
+				return
+			}
 		}
 	}
 }
@@ -139,7 +163,7 @@ func selection(rs []rule, columns ...string) (string, error) {
 	for _, r := range rs {
 		all = append(all, r.rule)
 	}
-	return sigma.Select(all, rules.Schema{}, columns...)
+	return sigma.SelectPinned(all, rules.Schema{}, pinned(rs[0]), columns...)
 }
 
 // count asks which actors each rule matches how often. Of each combination of
