@@ -18,7 +18,7 @@ type dormantAccountWakes struct{}
 
 // When an account that nobody uses is dormant.
 const (
-	dormantDays = 30 // without a sign of life, in an account that had one
+	silentDays = 30 // without a sign of life, in an account that had one
 	neverDays   = 14 // of evidence, in an account that is known so long and never signed in
 )
 
@@ -71,7 +71,7 @@ func (d dormantAccountWakes) Detect(ctx context.Context, q store.Querier) ([]cas
 		SELECT a.tenant, a.actor, a.day, b.begun, lag(a.day) OVER (PARTITION BY a.tenant, a.actor ORDER BY a.day) AS before FROM alive a JOIN begins b ON b.b_tenant = a.tenant
 	), woken AS (
 		SELECT tenant AS w_tenant, actor AS w_actor, day AS w_day FROM gaps
-		WHERE before <= day - INTERVAL ` + fmt.Sprint(dormantDays) + ` DAY OR before IS NULL AND day >= begun + INTERVAL ` + fmt.Sprint(neverDays) + ` DAY
+		WHERE before <= day - INTERVAL ` + fmt.Sprint(silentDays) + ` DAY OR before IS NULL AND day >= begun + INTERVAL ` + fmt.Sprint(neverDays) + ` DAY
 	), first_of AS (
 		SELECT x.*, row_number() OVER (PARTITION BY x.tenant, x.actor, x.day ORDER BY x.time, x.id) AS nr FROM accepted x JOIN woken w ON w.w_tenant = x.tenant AND w.w_actor = x.actor AND w.w_day = x.day
 	)
@@ -154,7 +154,7 @@ func (dormantAccountWakes) finding(v *visit, p *past) (casefile.Finding, bool) {
 	case !last.IsZero():
 		silent = v.at.Truncate(day).Sub(last)
 		how = fmt.Sprintf("its last sign of life before was on %s, %d days earlier", last.Format(time.DateOnly), int(silent/day))
-	case !p.created.IsZero() && v.at.Sub(p.created) < dormantDays*day:
+	case !p.created.IsZero() && v.at.Sub(p.created) < silentDays*day:
 		return casefile.Finding{}, false // a new colleague
 	case !p.created.IsZero():
 		silent = v.at.Sub(p.created)
@@ -205,7 +205,7 @@ func (dormantAccountWakes) finding(v *visit, p *past) (casefile.Finding, bool) {
 		{Name: "unexplained wrong passwords before", Value: float64(v.guessed())},
 	}
 	if !last.IsZero() {
-		f.Counts[0].Limit = limit(dormantDays)
+		f.Counts[0].Limit = limit(silentDays)
 	}
 	return f, true
 }
