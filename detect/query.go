@@ -47,6 +47,8 @@ type detail struct {
 	RoleTemplate   string            `json:"role_template"`
 	User           string            `json:"user"`
 	Owner          string            `json:"owner"`
+	Folder         string            `json:"folder"`
+	Search         string            `json:"search"`
 	Forward        []string          `json:"forward"`
 	RuleActions    []string          `json:"rule_actions"`
 	RuleName       string            `json:"RuleName"`

@@ -80,6 +80,8 @@ func (u UAL) mailbox(r *Record, e *event.Event, f *ualFields, s *Sink) {
 			e.Target = s.Lower(b)
 		}
 		e.Recipients = s.Copy(addressList(f.recipients))
+	case event.ClassMailboxPermission:
+		u.folderPermission(r, e, f, s)
 	case event.ClassSearch:
 		if b := text(f.searchQuery); len(b) > 0 {
 			d := detailWriter{}
@@ -164,6 +166,25 @@ func (UAL) single(r *Record, e *event.Event, f *ualFields, s *Sink) int {
 		Subject: e.Subject, Names: s.Bytes(str(item, "Attachments")), Size: size,
 	})
 	return 1
+}
+
+// folderPermission reads who was given what on which folder, from the folder
+// that the item names.
+func (UAL) folderPermission(r *Record, e *event.Event, f *ualFields, s *Sink) {
+	item, _ := r.opened(f.item)
+	if item == nil || item.Type() != fastjson.TypeObject {
+		return
+	}
+	parent := get(item, "ParentFolder")
+	if b := str(parent, "MemberUpn"); len(b) > 0 {
+		e.Target = s.Lower(b)
+	}
+	e.Permissions = s.Bytes(str(parent, "MemberRights"))
+	if folder := folderName(parent); folder != "" {
+		d := detailWriter{}
+		d.add("folder", folder)
+		e.Detail = s.Copy(d.String())
+	}
 }
 
 // affected reads AffectedItems of moves and deletions.

