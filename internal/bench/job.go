@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/pprof"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -21,6 +22,7 @@ import (
 	driver "github.com/ClickHouse/clickhouse-go/v2"
 
 	"midwatch/detect"
+	"midwatch/detect/sigmarules"
 	"midwatch/enrich"
 	"midwatch/ingest"
 	"midwatch/investigate"
@@ -169,7 +171,15 @@ func ask(j job) (records, stored int64, err error) {
 		if err != nil {
 			return 0, err
 		}
-		c, err := investigate.Investigate(ctx, q, found.Findings, investigate.Options{Sources: sources, Assessed: found.Assessed, NotAssessed: found.NotAssessed})
+		own, err := sigmarules.Builtin()
+		if err != nil {
+			return 0, err
+		}
+		ruled, err := sigmarules.Run(ctx, q, own)
+		if err != nil {
+			return 0, err
+		}
+		c, err := investigate.Investigate(ctx, q, slices.Concat(found.Findings, ruled.Findings), investigate.Options{Sources: sources, Assessed: found.Assessed, NotAssessed: found.NotAssessed})
 		if err != nil {
 			return 0, err
 		}
