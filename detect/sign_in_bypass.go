@@ -1,0 +1,269 @@
+package detect
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"time"
+
+	"midwatch/casefile"
+	"midwatch/event"
+	"midwatch/store"
+)
+
+// signInBypass finds applications and accounts whose tokens were not minted by
+// any sign-in that was logged, while everybody else's were.
+//
+// One token without a sign-in says nothing: records are lost, late and out of
+// the export's range. So the share of tokens that lack a sign-in is measured
+// on the rest of the tenant, on the same day or week and over everything, and
+// the greater of the two is what a binomial is tested against: a gap in the
+// sign-in logs is everybody's.
+type signInBypass struct{}
+
+const (
+	bypassTokens = 4    // distinct tokens that have to be missing, at least
+	bypassShare  = 0.9  // of a day's or week's tokens that have to be missing
+	bypassFound  = 0.5  // of the others' tokens that have to be found for the logs to say anything
+	bypassOthers = 20   // tokens of others to measure that on
+	bypassWarmUp = 2    // days; a token lives up to 28 hours (continuous access evaluation)
+	bypassChance = 1e-3 // of one false finding among all that were tested
+)
+
+// Card implements [Detector].
+func (signInBypass) Card() Card {
+	return Card{
+		ID:    "sign_in_bypass",
+		Title: "Activity with tokens that no sign-in minted",
+		Why: "A token's id is that of the sign-in that minted it. Tokens that were forged with a stolen signing key, or got past the sign-in log by one of its holes " +
+			"(GraphNinja, GraphGhost, GraphGoblin, overlong user agents), are used and have no sign-in.",
+		FalsePositives: []string{
+			"a kind of sign-in of which the export has only a part",
+			"Microsoft's own services that act for people without a sign-in of their own (low where they are known)",
+			"tokens minted in another tenant",
+		},
+		Techniques: []string{"T1606", "T1550.001"},
+		Stage:      casefile.StageEvasion,
+		Needs: Needs{
+			Sources: []event.Source{event.SignIn},
+			Classes: []event.Class{event.ClassSignIn},
+			Fetch:   "Entra sign-in logs of all four kinds (Graph /beta auditLogs/signIns), with the unified audit log or Graph activity of the same days",
+		},
+		Helps: []Help{
+			{Source: event.UAL, What: "tokens are seen in Graph activity only"},
+			{Source: event.GraphActivity, What: "tokens are seen in mail and file access only"},
+		},
+		Severity:    casefile.High,
+		FalseAlarms: FalseAlarms{PerDay: 0.0001, Basis: "the binomial's limit, divided by all accounts and applications that are tested: 0.001 in all of the evidence, if tokens go missing independently"},
+	}
+}
+
+// Detect implements [Detector].
+func (d signInBypass) Detect(ctx context.Context, q store.Querier) ([]casefile.Finding, error) {
+	ws, err := d.windows(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	byKey := map[bypassKey][]bypassWindow{}
+	for _, w := range ws {
+		p := max((w.othersMissing+1)/(w.others+2), (w.allMissing+1)/(w.all+2))
+		if w.tail = binomialTail(w.n, w.missing, p); w.tail*w.tests < bypassChance {
+			w.p = p
+			byKey[w.bypassKey] = append(byKey[w.bypassKey], w)
+		}
+	}
+	var out []casefile.Finding
+	for _, k := range slices.SortedFunc(maps.Keys(byKey), func(a, b bypassKey) int {
+		return cmp.Or(cmp.Compare(a.tenant, b.tenant), cmp.Compare(a.kind, b.kind), cmp.Compare(a.of, b.of), cmp.Compare(a.key, b.key))
+	}) {
+		f, err := d.finding(ctx, q, k, byKey[k])
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, f)
+	}
+	return out, nil
+}
+
+// bypassKey is what is tested: the tokens of people or of applications (kind),
+// by account or application (of).
+type bypassKey struct{ tenant, kind, of, key string }
+
+// bypassWindow is a day or week of it in which nearly all tokens are missing.
+type bypassWindow struct {
+	bypassKey
+	from, to                               time.Time
+	n, missing                             int64
+	others, othersMissing, all, allMissing float64 // tokens of others in the window and over everything
+	tests                                  float64 // how many keys and windows were tested
+	p, tail                                float64
+}
+
+// bypassSQL is a common table expression of tokens: one row each, with the
+// first use, who used it, and whether it has a sign-in (found 1). Only tokens
+// are looked at that were used while the sign-in logs of their kind run.
+func bypassSQL() string {
+	const kind = `(CASE WHEN actor_kind IN ('app', 'managed') THEN 'app' ELSE 'people' END)`
+	return `WITH minted AS (
+		SELECT DISTINCT mid FROM (
+			SELECT request_id AS mid FROM events WHERE class = 'sign_in' AND request_id IS NOT NULL
+			UNION ALL SELECT token_id FROM events WHERE class = 'sign_in' AND token_id IS NOT NULL
+		) x
+	), covered AS (
+		SELECT coalesce(tenant, '') AS c_tenant, ` + kind + ` AS c_kind, min(time) AS begun, max(time) AS ended FROM events
+		WHERE class = 'sign_in' AND source = 'signin' AND time IS NOT NULL GROUP BY 1, 2
+	), used AS (
+		SELECT coalesce(tenant, '') AS tenant, ` + kind + ` AS kind, token_id AS token, min(time) AS first_at, max(coalesce(app_id, '')) AS app,
+			coalesce(max(CASE WHEN actor LIKE '%@%' THEN actor END), max(actor), '') AS who
+		FROM events
+		WHERE source IN ('ual', 'graph_activity') AND class <> 'sign_in' AND token_id IS NOT NULL AND token_id <> '' AND time IS NOT NULL
+			AND coalesce(actor_kind, '') <> 'service'
+		GROUP BY 1, 2, 3
+	), tokens AS (
+		SELECT u.tenant, u.kind, u.token, u.first_at, u.app, u.who, CASE WHEN m.mid IS NULL THEN 0 ELSE 1 END AS found
+		FROM used u JOIN covered c ON c.c_tenant = u.tenant AND c.c_kind = u.kind LEFT JOIN minted m ON m.mid = u.token
+		WHERE u.first_at >= c.begun + INTERVAL ` + fmt.Sprint(bypassWarmUp) + ` DAY AND u.first_at <= c.ended
+	)`
+}
+
+// windows asks for the days and weeks of accounts and applications in which
+// nearly all tokens are missing, whatever chance says of them: they are few.
+func (signInBypass) windows(ctx context.Context, q store.Querier) ([]bypassWindow, error) {
+	// An account is judged by applications whose tokens are found as a rule.
+	query := bypassSQL() + `, by_app AS (
+		SELECT tenant AS a_tenant, kind AS a_kind, app AS a_app, count(*) AS n, sum(found) AS f FROM tokens GROUP BY tenant, kind, app
+	), keyed AS (
+		SELECT tenant, kind, 'app' AS of_what, app AS k, first_at, found FROM tokens WHERE app <> ''
+		UNION ALL SELECT t.tenant, t.kind, 'account', t.who, t.first_at, t.found FROM tokens t JOIN by_app a ON a.a_tenant = t.tenant AND a.a_kind = t.kind AND a.a_app = t.app
+			WHERE t.kind = 'people' AND t.who <> '' AND a.f >= ` + fmt.Sprint(bypassFound) + ` * a.n
+	), timed AS (
+		SELECT tenant, kind, of_what, k, 1 AS days, CAST(floor(epoch_us(first_at) / 86400000000) AS BIGINT) AS win, found FROM keyed
+		UNION ALL SELECT tenant, kind, of_what, k, 7, CAST(floor(epoch_us(first_at) / 604800000000) AS BIGINT), found FROM keyed
+	), cells AS (
+		SELECT tenant, kind, of_what, k, days, win, count(*) AS n, count(*) - sum(found) AS missing FROM timed GROUP BY tenant, kind, of_what, k, days, win
+	), summed AS (
+		SELECT tenant, kind, of_what, k, days, win, n, missing,
+			sum(n) OVER (PARTITION BY tenant, kind, of_what, days, win) - n AS others, sum(missing) OVER (PARTITION BY tenant, kind, of_what, days, win) - missing AS others_missing,
+			sum(n) OVER (PARTITION BY tenant, kind, of_what, days) - sum(n) OVER (PARTITION BY tenant, kind, of_what, days, k) AS all_n,
+			sum(missing) OVER (PARTITION BY tenant, kind, of_what, days) - sum(missing) OVER (PARTITION BY tenant, kind, of_what, days, k) AS all_missing,
+			sum(CASE WHEN n >= ` + fmt.Sprint(bypassTokens) + ` THEN 1 ELSE 0 END) OVER (PARTITION BY tenant) AS tests
+		FROM cells
+	)
+	SELECT tenant, kind, of_what, k, days, win, n, missing, CAST(others AS DOUBLE), CAST(others_missing AS DOUBLE), CAST(all_n AS DOUBLE), CAST(all_missing AS DOUBLE), CAST(tests AS DOUBLE) FROM summed
+	WHERE missing >= ` + fmt.Sprint(bypassTokens) + ` AND missing >= ` + fmt.Sprint(bypassShare) + ` * n AND all_n >= ` + fmt.Sprint(bypassOthers) + ` AND all_missing <= ` + fmt.Sprint(1-bypassFound) + ` * all_n
+	ORDER BY tenant, kind, of_what, k, days, win`
+	var out []bypassWindow
+	err := store.Each(ctx, q, query, nil, func(scan scanner) error {
+		var w bypassWindow
+		var days, win int64
+		if err := scan(&w.tenant, &w.kind, &w.of, &w.key, &days, &win, &w.n, &w.missing, &w.others, &w.othersMissing, &w.all, &w.allMissing, &w.tests); err != nil {
+			return err
+		}
+		w.from = time.Unix(win*days*86400, 0).UTC()
+		w.to = w.from.AddDate(0, 0, int(days))
+		out = append(out, w)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("tokens without a sign-in: %w", err)
+	}
+	return out, nil
+}
+
+// binomialTail is the chance of at least k of n when each has chance p.
+func binomialTail(n, k int64, p float64) float64 {
+	lg := func(x int64) float64 { v, _ := math.Lgamma(float64(x) + 1); return v }
+	var sum float64
+	for i := k; i <= n; i++ {
+		sum += math.Exp(lg(n) - lg(i) - lg(n-i) + float64(i)*math.Log(p) + float64(n-i)*math.Log1p(-p))
+	}
+	return min(sum, 1)
+}
+
+func (signInBypass) finding(ctx context.Context, q store.Querier, k bypassKey, ws []bypassWindow) (casefile.Finding, error) {
+	// The window that says most decides; the others add events.
+	best := slices.MinFunc(ws, func(a, b bypassWindow) int { return cmp.Compare(a.tail, b.tail) })
+	from, to := ws[0].from, ws[0].to
+	for _, w := range ws {
+		if w.from.Before(from) {
+			from = w.from
+		}
+		if w.to.After(to) {
+			to = w.to
+		}
+	}
+	f := casefile.Finding{Tenant: k.tenant, Severity: casefile.High}
+	column := "who"
+	if k.of == "app" {
+		column = "app"
+	}
+	with := bypassSQL() + `, missing AS (
+		SELECT token FROM tokens WHERE tenant = ? AND kind = ? AND ` + column + ` = ? AND found = 0 AND first_at >= ? AND first_at < ?
+	)`
+	args := []any{k.tenant, k.kind, k.key, from, to}
+	where := `events WHERE source IN ('ual', 'graph_activity') AND class <> 'sign_in' AND coalesce(tenant, '') = ` + quoted([]string{k.tenant}) + ` AND token_id IN (SELECT token FROM missing)`
+	c, err := cite(ctx, q, with, where, args...)
+	if err != nil {
+		return f, err
+	}
+	c.into(&f)
+	names := map[string]bool{}
+	// Tokens always join, so that a few are enough; of accounts and
+	// applications all count.
+	tokens := 0
+	err = store.Each(ctx, q, with+` SELECT token_id, min(time), max(time), max(coalesce(actor, '')), max(coalesce(app_id, '')), max(coalesce(app_name, '')), max(coalesce(sp_id, '')),
+			max(CASE WHEN coalesce(ip_service, false) THEN '' ELSE coalesce(ip, '') END) FROM `+where+` GROUP BY token_id ORDER BY 2, 1`, args, func(scan scanner) error {
+		var token, actor, app, name, sp, ip string
+		var first, last time.Time
+		if err := scan(&token, &first, &last, &actor, &app, &name, &sp, &ip); err != nil {
+			return err
+		}
+		f.First, f.Last = casefile.Earlier(f.First, casefile.TimeOf(first)), casefile.Later(f.Last, casefile.TimeOf(last))
+		if tokens++; tokens == bypassTokens {
+			f.Detected = casefile.TimeOf(first)
+		}
+		if tokens <= 100 {
+			f.Entities = append(f.Entities, casefile.Entity{Kind: casefile.Token, ID: token, Role: casefile.RoleUsed}, casefile.Entity{Kind: casefile.IP, ID: ip, Role: casefile.RoleSource})
+		}
+		names[name] = true
+		switch {
+		case k.of == "app" && k.kind == "app":
+			f.Entities = append(f.Entities, casefile.Entity{Kind: casefile.App, ID: app, Role: casefile.RoleActor, Name: name}, casefile.Entity{Kind: casefile.ServicePrincipal, ID: sp, Role: casefile.RoleActor, Name: name})
+		case k.of == "app":
+			f.Entities = append(f.Entities, casefile.Entity{Kind: casefile.App, ID: app, Role: casefile.RoleActor, Name: name}, casefile.Entity{Kind: casefile.Account, ID: actor, Role: casefile.RoleTarget})
+		default:
+			f.Entities = append(f.Entities, casefile.Entity{Kind: casefile.Account, ID: actor, Role: casefile.RoleActor})
+		}
+		return nil
+	})
+	if err != nil {
+		return f, err
+	}
+	delete(names, "")
+	what := "account " + k.key
+	if k.of == "app" {
+		what = "application " + k.key
+		if n := sortedKeysOf(names); len(n) > 0 {
+			what = "application " + n[0] + " (" + k.key + ")"
+		}
+	}
+	found := 1 - best.allMissing/best.all
+	f.Title = fmt.Sprintf("%s used %d tokens that no sign-in minted", upperFirst(what), tokens)
+	f.Why = fmt.Sprintf("From %s to %s, %d of %d tokens of %s have no sign-in in the logs, which run through that time. Of the other %.0f tokens of their kind in the evidence %.1f %% have one, and of %.0f in the same days %.1f %%. "+
+		"If each went missing by chance (%.2f %%), this would happen in %.1g of cases; %.0f days and weeks were tested.",
+		best.from.Format(time.DateOnly), best.to.Format(time.DateOnly), best.missing, best.n, what, best.all, 100*found, best.others, 100*(1-best.othersMissing/max(best.others, 1)), 100*best.p, best.tail, best.tests)
+	if k.of == "app" && slices.Contains(MailClients(), k.key) {
+		f.Severity = casefile.Low
+		f.Why += " The application is one of Microsoft's own, which may act for people without a sign-in of its own."
+	}
+	f.Counts = []casefile.Count{
+		{Name: "tokens without a sign-in", Value: float64(best.missing), Limit: limit(bypassTokens)},
+		{Name: "tokens", Value: float64(best.n)},
+		{Name: "share of others' tokens that have one", Value: round2(found), Limit: limit(bypassFound)},
+		{Name: "chance, times what was tested", Value: best.tail * best.tests, Limit: limit(bypassChance)},
+	}
+	return f, nil
+}
