@@ -19,6 +19,7 @@ type change struct{ Name, Old, New string }
 const (
 	maxChanges     = 24
 	maxChangeValue = 400
+	maxLicences    = 8000
 )
 
 // applyDirectoryChanges reads the modified properties of a directory operation
@@ -617,8 +618,12 @@ func smallChanges(changes []change) []byte {
 		}
 		var d detailWriter
 		d.putString("name", cut(c.Name, maxChangeValue))
-		d.putString("old", cut(o, maxChangeValue))
-		d.putString("new", cut(w, maxChangeValue))
+		size := maxChangeValue
+		if c.Name == "AssignedLicense" { // long, rare, and an end that is cut off looks like a licence that was taken away
+			size = maxLicences
+		}
+		d.putString("old", cut(o, size))
+		d.putString("new", cut(w, size))
 		out = append(out, d.bytes()...)
 	}
 	if n > 0 {
