@@ -166,6 +166,19 @@ func (g *grower) seed(ctx context.Context, f *casefile.Finding) error {
 				return err
 			}
 		}
+	case "mail_volume":
+		for _, upn := range entities(f, casefile.Account, casefile.RoleTarget) {
+			var rare []string
+			for _, ip := range entities(f, casefile.IP, casefile.RoleSource) {
+				if g.w.rareIP(ip) {
+					rare = append(rare, ip)
+				}
+			}
+			if len(rare) > 0 {
+				c := g.account(upn, f.First.Time, f.ID, "it read its mail as never before, from an address that is new to it and rare here")
+				c.addIPs(rare...)
+			}
+		}
 	case "app_grants_app":
 		// The application that gives may be a pipeline with a life of its own:
 		// only what it did from the address of the deed is the actor's.

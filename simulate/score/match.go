@@ -502,9 +502,9 @@ func needs(kind string) []string {
 	case Accounts:
 		return append(signIns, "young_consenter", "inbox_rule_hides_or_forwards", "external_forwarding")
 	case Apps, Credentials:
-		return []string{"app_credential_added", "app_only_mail_grant", "mail_consent", "first_seen_mailbox_app", "app_many_networks", "service_principal_new_network"}
+		return []string{"app_credential_added", "app_only_mail_grant", "mail_consent", "first_seen_mailbox_app", "app_many_networks", "service_principal_new_network", "app_breadth", "app_grants_app"}
 	case Mailboxes, Messages:
-		return []string{"first_seen_mailbox_app", "app_many_networks"}
+		return []string{"first_seen_mailbox_app", "app_many_networks", "app_breadth", "service_principal_new_network", "mail_volume"}
 	}
 	return nil
 }
