@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"midwatch/casefile"
+	"midwatch/config"
 	"midwatch/detect"
 	"midwatch/detect/sigmarules"
 	"midwatch/enrich"
@@ -35,6 +36,7 @@ type investigateOptions struct {
 	storeFlags
 	out       string
 	directory string
+	config    string
 	rules     []string // folders of Sigma rules
 	noBuiltin bool     // without the rules that Midwatch brings along
 	json      bool
@@ -78,6 +80,12 @@ The Sigma rules below each --rules DIR are asked besides those that Midwatch bri
 along, and what they find becomes findings. Rules that cannot be asked are listed;
 ` + "`midwatch rules check DIR`" + ` tells why.
 
+--config names a file (YAML) that says what only you know: the accounts that nobody
+uses. Any touch of one is a finding.
+
+  canaries:
+    - old.payroll@contoso.com
+
 With --store it investigates what is in a store that stays, after adding the
 PATHs if there are any. The case then has store.json, which names the store, in
 the place of events.duckdb.
@@ -88,6 +96,7 @@ A case appears whole or not at all.
   midwatch investigate ual.csv signins.json.gz --out incident.case
   midwatch investigate ./logs --asn GeoLite2-ASN.mmdb --directory users.csv
   midwatch investigate ./logs --rules ./sigma/rules/cloud
+  midwatch investigate ./logs --config midwatch.yaml
   midwatch investigate --store audit.duckdb --out today.case
   zcat export.ndjson.gz | midwatch investigate - --json | jq .verdict`,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -100,6 +109,7 @@ A case appears whole or not at all.
 	f := c.Flags()
 	f.StringVarP(&o.out, "out", "o", "", "case folder to write (default: named after the store or the first PATH, in this folder)")
 	f.StringVar(&o.directory, "directory", "", "CSV of users: user,department,job_title,enabled,mfa_registered")
+	f.StringVar(&o.config, "config", "", "file about your organization, YAML; canaries: accounts that nobody uses (default: none)")
 	f.StringArrayVar(&o.rules, "rules", nil, "folder of Sigma rules to ask besides (repeatable)")
 	f.BoolVar(&o.noBuiltin, "no-builtin-rules", false, "do not ask the Sigma rules that Midwatch brings along")
 	f.BoolVar(&o.json, "json", false, "print the verdict and counts as JSON")
@@ -113,6 +123,10 @@ func runInvestigate(ctx context.Context, std stdio, paths []string, o investigat
 		return err
 	}
 	enricher, people, err := readContext(o)
+	if err != nil {
+		return err
+	}
+	settings, err := o.settings()
 	if err != nil {
 		return err
 	}
@@ -164,14 +178,14 @@ func runInvestigate(ctx context.Context, std stdio, paths []string, o investigat
 			undone = "what was read is in the store; no case was written"
 		}
 	}
-	if shared == nil && draft.Exists && len(res.Sources) == 0 && len(o.rules) == 0 {
+	if shared == nil && draft.Exists && len(res.Sources) == 0 && len(o.rules) == 0 && o.config == "" {
 		return nothingNew(std, o)
 	}
 	sources, err := ingest.Sources(ctx, st)
 	if err != nil {
 		return explain(err, undone)
 	}
-	c, err := conclude(ctx, st, sources, people, sets)
+	c, err := conclude(ctx, st, sources, people, settings, sets)
 	if err != nil {
 		return explain(err, undone)
 	}
@@ -320,6 +334,18 @@ func totalSize(paths []string) (n int64) {
 	return n
 }
 
+// settings are what the configuration file tells the detectors.
+func (o *investigateOptions) settings() (detect.Settings, error) {
+	if o.config == "" {
+		return detect.Settings{}, nil
+	}
+	c, err := config.Read(o.config)
+	if err != nil {
+		return detect.Settings{}, fmt.Errorf("--config: %w", err)
+	}
+	return detect.Settings{Canaries: c.Canaries}, nil
+}
+
 // readRules reads the Sigma rules that are to be asked.
 func readRules(o investigateOptions) ([]sigmarules.Set, error) {
 	var sets []sigmarules.Set
@@ -341,8 +367,8 @@ func readRules(o investigateOptions) ([]sigmarules.Set, error) {
 }
 
 // conclude asks the detectors and the rules, and joins what they say.
-func conclude(ctx context.Context, st store.Store, sources []casefile.Source, people []enrich.Person, sets []sigmarules.Set) (*casefile.Case, error) {
-	found, err := detect.Run(ctx, st, detect.All(detect.Settings{}))
+func conclude(ctx context.Context, st store.Store, sources []casefile.Source, people []enrich.Person, settings detect.Settings, sets []sigmarules.Set) (*casefile.Case, error) {
+	found, err := detect.Run(ctx, st, detect.All(settings))
 	if err != nil {
 		return nil, err
 	}
