@@ -202,6 +202,11 @@ func (appBreadth) finding(ctx context.Context, q store.Querier, first string, b 
 	if err != nil {
 		return f, err
 	}
+	if name == "" {
+		if name, err = appName(ctx, q, b.app); err != nil {
+			return f, err
+		}
+	}
 	f.Entities = append(f.Entities, casefile.Entity{Kind: casefile.App, ID: b.app, Role: casefile.RoleActor, Name: name})
 	for _, t := range casefile.Unique(tokens) {
 		f.Entities = append(f.Entities, casefile.Entity{Kind: casefile.Token, ID: t, Role: casefile.RoleUsed})

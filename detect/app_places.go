@@ -128,13 +128,17 @@ func factsOf(ctx context.Context, q store.Querier, k appKey, from time.Time, net
 	if err != nil {
 		return f, err
 	}
-	args = []any{k.app}
-	_ = each(`SELECT coalesce(max(app_name), '') FROM events WHERE app_id = ?`, func(s string) { f.name = s })
-	if err != nil {
+	if f.name, err = appName(ctx, q, k.app); err != nil {
 		return f, err
 	}
 	f.powers, err = powersOf(ctx, q, k.app)
 	return f, err
+}
+
+// appName finds what any log calls an application.
+func appName(ctx context.Context, q store.Querier, app string) (name string, err error) {
+	err = store.Each(ctx, q, `SELECT coalesce(max(app_name), '') FROM events WHERE app_id = ?`, []any{app}, func(scan scanner) error { return scan(&name) })
+	return name, err
 }
 
 // powersOf lists the permissions over mail and directory that an application

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"midwatch/casefile"
 	"midwatch/store"
@@ -57,9 +58,23 @@ func (d inboxRuleHidesOrForwards) Detect(ctx context.Context, q store.Querier) (
 		if strings.Contains(strings.ToLower(r.detail.RuleOperation), "remove") {
 			continue
 		}
-		if f, ok := d.finding(&r, own); ok {
-			out = append(out, f)
+		f, ok := d.finding(&r, own)
+		if !ok {
+			continue
 		}
+		hides, _ := hiding(&r)
+		if to := outside(r.detail.Forward, own); len(to) > 0 && hides == "" && ownAddress(to, firstOf(r.Mailbox, r.Actor)) {
+			days, err := daysAtHome(ctx, q, &r)
+			if err != nil {
+				return nil, err
+			}
+			if days >= homeDays {
+				f.Severity = casefile.Low
+				f.Counts = append(f.Counts, casefile.Count{Name: "days before on which the account signed in from the same network", Value: float64(days), Limit: limit(homeDays)})
+				f.Why += fmt.Sprintf(" The address has the owner's own name, and the rule was made from a network in which the account had signed in on %d days before: people do send their mail home, where it is no safer.", days)
+			}
+		}
+		out = append(out, f)
 	}
 	return out, nil
 }
@@ -112,6 +127,27 @@ func (inboxRuleHidesOrForwards) finding(r *record, own map[string]bool) (casefil
 		f.Why += " Its condition: " + c + "."
 	}
 	return f, true
+}
+
+// homeDays is on how many days before an account must have signed in from a
+// network that is its own.
+const homeDays = 3
+
+// ownAddress reports whether all addresses have the name of the mailbox.
+func ownAddress(to []string, mailbox string) bool {
+	name, _, _ := strings.Cut(strings.ToLower(mailbox), "@")
+	return len(name) > 3 && !slices.ContainsFunc(to, func(a string) bool { local, _, _ := strings.Cut(a, "@"); return local != name })
+}
+
+// daysAtHome counts the days, up to the one before a record, on which its
+// account signed in from its network.
+func daysAtHome(ctx context.Context, q store.Querier, r *record) (days int64, err error) {
+	if r.IP == "" || r.IPService {
+		return 0, nil
+	}
+	err = store.Each(ctx, q, `SELECT count(DISTINCT CAST(time AS DATE)) FROM events WHERE `+peopleSQL+` AND outcome = 'success' AND actor = ? AND time < ? AND `+networkSQL()+` IN (
+		SELECT `+networkSQL()+` FROM events WHERE id = ?)`, []any{r.Actor, r.Time.Add(-24 * time.Hour), r.ID}, func(scan scanner) error { return scan(&days) })
+	return days, err
 }
 
 // hiding says how a rule hides mail, and whether it deletes it.

@@ -160,6 +160,11 @@ func (mailSearch) finding(ctx context.Context, q store.Querier, s searcher, from
 		return f, err
 	}
 	queries = casefile.Unique(queries)
+	if s.app && name == "" {
+		if name, err = appName(ctx, q, s.who); err != nil {
+			return f, err
+		}
+	}
 	who, begin := s.who, s.who
 	if s.app {
 		who, begin = "application "+firstOf(name, s.who), "Application "+firstOf(name, s.who)

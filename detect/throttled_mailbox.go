@@ -80,6 +80,12 @@ func (d throttledMailbox) Detect(ctx context.Context, q store.Querier) ([]casefi
 func (throttledMailbox) finding(ctx context.Context, q store.Querier, with string, t throttler) (casefile.Finding, error) {
 	f := casefile.Finding{Tenant: t.tenant, First: casefile.TimeOf(t.first), Last: casefile.TimeOf(t.last), Severity: casefile.Info}
 	known := t.first.Sub(t.since)
+	if t.app != "" && t.name == "" {
+		var err error
+		if t.name, err = appName(ctx, q, t.app); err != nil {
+			return f, err
+		}
+	}
 	by := "their owners"
 	switch {
 	case t.app != "":
