@@ -19,7 +19,7 @@ type dormantAccountWakes struct{}
 // When an account that nobody uses is dormant.
 const (
 	silentDays = 30 // without a sign of life, in an account that had one
-	neverDays   = 14 // of evidence, in an account that is known so long and never signed in
+	neverDays  = 14 // of evidence, in an account that is known so long and never signed in
 )
 
 // serviceNames are words of accounts that are nobody's. They make a finding

@@ -160,6 +160,9 @@ func (g *grower) seed(ctx context.Context, f *casefile.Finding) error {
 			c.addSessions(s)
 			c.addIPs(entities(f, casefile.IP, casefile.RoleSource)...)
 		}
+		return g.seedIdentity(ctx, f)
+	case "canary_account", "dormant_account_wakes", "legacy_auth_first", "mfa_fatigue", "new_method_after_new_network", "sign_in_bypass", "single_factor_new_network":
+		return g.seedIdentity(ctx, f)
 	case "app_credential_added":
 		for _, k := range entities(f, casefile.Credential, casefile.RoleTarget) {
 			if err := g.key(ctx, k, f.First.Time, f.ID); err != nil {

@@ -212,6 +212,20 @@ func accountReason(a, b casefile.Finding, ea, eb casefile.Entity) string {
 func taken(f casefile.Finding, e casefile.Entity) string {
 	switch {
 	case e.Role == casefile.RoleConverted:
+		switch f.Detector {
+		case "canary_account":
+			return "nobody may use"
+		case "dormant_account_wakes":
+			return "woke after a long silence"
+		case "legacy_auth_first":
+			return "signed in over a legacy protocol for the first time"
+		case "mfa_fatigue":
+			return "was asked for the second factor until it was given"
+		case "new_method_after_new_network":
+			return "got a new second factor from a strange network"
+		case "single_factor_new_network":
+			return "signed in without a second factor from a strange network"
+		}
 		return "was guessed"
 	case f.Detector == "young_consenter" && e.Role == casefile.RoleTarget:
 		return "had just been created"
