@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -66,7 +67,7 @@ type fate struct {
 	sessions []string
 	tokens   []string
 	events   []string
-	expected float64 // accounts of which as much is to be expected by chance, for each that was seen
+	odds     float64 // for the guesser, against the owner; infinite when nobody else does the like
 }
 
 // traitsOf is how strange a sign-in is for its account, and how like the
@@ -75,6 +76,13 @@ type traitsOf struct {
 	net, country, app, ownAgent bool // new to the account
 	agent                       bool // the guesses'
 }
+
+// controlAccounts is how many accounts are enough to count how often something
+// happens to one.
+const controlAccounts = 20_000
+
+// oneVisit is the time in which what is new to an account is new together.
+const oneVisit = time.Hour
 
 // atLeast reports whether one is as strange as the other.
 func (t traitsOf) atLeast(o traitsOf) bool {
@@ -95,8 +103,9 @@ func (c *converted) doubtWords() string {
 // known device, and either
 //   - with an application and kind of network of the guesses, and a user agent
 //     of theirs or an application that the account never used (who guesses with
-//     one tool may come in with another), when hardly anybody else does the
-//     same, or
+//     one tool may come in with another), when the odds are for the guesser:
+//     how many tried accounts do so by chance is counted among the others, and
+//     one in a hundred tried accounts is taken to be guessed, or
 //   - from an address that guessed at other accounts, with an application or
 //     user agent of the guesses.
 //
@@ -137,7 +146,9 @@ func (s *spray) conversions(ctx context.Context, q store.Querier, f *casefile.Fi
 		if s.origins[origin][h.actor] {
 			others--
 		}
-		h.traits = traitsOf{net: net.After(t[0]), country: country.After(t[0]), app: first.After(t[0]), ownAgent: own.After(t[0]), agent: s.agents[agent]}
+		// New together, in one visit: each by itself happens to everybody in weeks.
+		fresh := func(since time.Time) bool { return since.After(t[0]) && since.After(h.at.Add(-oneVisit)) }
+		h.traits = traitsOf{net: fresh(net), country: fresh(country), app: fresh(first), ownAgent: fresh(own), agent: s.agents[agent]}
 		h.sure = others > 0 && (s.apps[app] || s.agents[agent])
 		if h.sure || s.apps[app] && s.kinds[kind] && (s.agents[agent] || first.After(t[0])) {
 			hits = append(hits, h)
@@ -157,30 +168,20 @@ func (s *spray) conversions(ctx context.Context, q store.Querier, f *casefile.Fi
 			return c, err
 		}
 	}
-	// For each that was seen so many are to be expected of which nobody
-	// guessed the password.
-	chance := map[string]float64{}
+	odds := map[string]float64{}
 	for _, h := range hits {
-		alike := map[string]bool{}
-		for _, o := range hits {
-			if !o.sure && o.traits.atLeast(h.traits) {
-				alike[o.actor] = true
-			}
+		x := math.Inf(1)
+		if e := expected(h.traits); !h.sure && e > 0 {
+			x = guessedShare * float64(len(s.tried)) / e
 		}
-		x := 0.0
-		if !h.sure {
-			x = expected(h.traits) / float64(max(1, len(alike)))
-		}
-		if old, ok := chance[h.actor]; !ok || x < old {
-			chance[h.actor] = x
-		}
+		odds[h.actor] = max(odds[h.actor], x)
 	}
 	fates := map[string]*fate{}
 	var order []string
 	for _, h := range hits {
 		g := fates[h.actor]
 		if g == nil {
-			g = &fate{actor: h.actor, at: h.at, expected: chance[h.actor]}
+			g = &fate{actor: h.actor, at: h.at, odds: odds[h.actor]}
 			fates[h.actor] = g
 			order = append(order, h.actor)
 		}
@@ -191,15 +192,15 @@ func (s *spray) conversions(ctx context.Context, q store.Querier, f *casefile.Fi
 		} else {
 			g.stopped = firstOf(g.stopped, h.stopped)
 		}
-		if g.expected <= convertChance {
+		if g.odds >= surely {
 			f.Last = casefile.Later(f.Last, casefile.TimeOf(h.at))
 		}
 	}
 	for _, a := range order {
 		g := fates[a]
-		if g.expected > convertChance {
+		if g.odds < surely {
 			c.doubt = append(c.doubt, a)
-			if g.expected <= 1 {
+			if g.odds >= 1 {
 				c.likely = append(c.likely, *g)
 			}
 			continue
@@ -213,7 +214,7 @@ func (s *spray) conversions(ctx context.Context, q store.Querier, f *casefile.Fi
 	// Who was guessed is no longer only a victim.
 	f.Entities = slices.DeleteFunc(f.Entities, func(e casefile.Entity) bool {
 		g := fates[e.ID]
-		return e.Kind == casefile.Account && e.Role == casefile.RoleVictim && g != nil && g.expected <= convertChance
+		return e.Kind == casefile.Account && e.Role == casefile.RoleVictim && g != nil && g.odds >= surely
 	})
 	return c, nil
 }
@@ -270,13 +271,25 @@ const joinFirsts = `LEFT JOIN first_prefix p ON p.p_actor = s.actor AND p.p_pref
 // be expected to. The first week of the evidence, in which every network is
 // new, is left out.
 func (s *spray) byChance(ctx context.Context, q store.Querier, c *converted) (func(traitsOf) float64, error) {
-	// Few columns: these are all of the tenant's sign-ins. Where Entra's log is
-	// there the unified audit log's copies, which know no devices, are left out.
-	query := `WITH signins AS (
+	var from, to sql.NullTime
+	err := store.Each(ctx, q, `SELECT count(DISTINCT actor), min(time), max(time) FROM events WHERE `+peopleSQL+` AND outcome = 'success' AND coalesce(tenant, '') = ?`, []any{s.tenant}, func(scan scanner) error {
+		return scan(&c.accounts, &from, &to)
+	})
+	if err != nil {
+		return nil, err
+	}
+	// Every n-th account of a large tenant is enough to know how often, and few
+	// columns of its sign-ins. Where Entra's log is there the unified audit log's
+	// copies, which know no devices, are left out.
+	step := max(1, c.accounts/controlAccounts)
+	query := `WITH sample AS (
+		SELECT actor FROM (SELECT actor, row_number() OVER (ORDER BY actor) AS nth FROM (
+			SELECT DISTINCT actor FROM events WHERE ` + peopleSQL + ` AND outcome = 'success' AND coalesce(tenant, '') = ?) x) y WHERE nth % ` + fmt.Sprint(step) + ` = 0
+	), signins AS (
 		SELECT actor, time, 'accepted' AS pw, coalesce(app_id, '') AS app_id, coalesce(user_agent, '') AS user_agent, coalesce(device_id, '') AS device_id,
 			coalesce(ip_kind, '') AS ip_kind, coalesce(country, '') AS country, ` + networkSQL() + ` AS net, ` + prefixSQL() + ` AS prefix
-		FROM events WHERE ` + peopleSQL + ` AND outcome = 'success' AND coalesce(tenant, '') = ?
-			AND (source <> 'ual' OR (SELECT count(*) FROM (SELECT source FROM events WHERE class = 'sign_in' AND source = 'signin' LIMIT 1) y) = 0)
+		FROM events WHERE ` + peopleSQL + ` AND outcome = 'success' AND coalesce(tenant, '') = ? AND actor IN (SELECT actor FROM sample)
+			AND (source <> 'ual' OR (SELECT count(*) FROM (SELECT source FROM events WHERE class = 'sign_in' AND source = 'signin' LIMIT 1) z) = 0)
 	)` + firstsSQL() + `, control AS (
 		SELECT s.actor, s.time, n.since = s.time AS new_net, c.since = s.time AS new_country, b.since = s.time AS new_app, d.since = s.time AS new_agent, s.user_agent IN (` + quoted(sortedKeysOf(s.agents)) + `) AS same_agent
 		FROM signins s ` + joinFirsts + `
@@ -288,7 +301,7 @@ func (s *spray) byChance(ctx context.Context, q store.Querier, c *converted) (fu
 	)`
 	others := map[traitsOf]map[string]bool{}
 	all := map[string]bool{}
-	err := store.Each(ctx, q, query+` SELECT DISTINCT actor, new_net, new_country, new_app, new_agent, same_agent FROM control ORDER BY 1, 2, 3, 4, 5, 6`, []any{s.tenant, s.first}, func(scan scanner) error {
+	err = store.Each(ctx, q, query+` SELECT DISTINCT actor, new_net, new_country, new_app, new_agent, same_agent FROM control ORDER BY 1, 2, 3, 4, 5, 6`, []any{s.tenant, s.tenant, s.first}, func(scan scanner) error {
 		var actor string
 		var t traitsOf
 		if err := scan(&actor, &t.net, &t.country, &t.app, &t.ownAgent, &t.agent); err != nil {
@@ -303,14 +316,7 @@ func (s *spray) byChance(ctx context.Context, q store.Querier, c *converted) (fu
 	if err != nil {
 		return nil, err
 	}
-	c.others = int64(len(all))
-	var from, to sql.NullTime
-	err = store.Each(ctx, q, `SELECT count(DISTINCT actor), min(time), max(time) FROM events WHERE `+peopleSQL+` AND outcome = 'success' AND coalesce(tenant, '') = ?`, []any{s.tenant}, func(scan scanner) error {
-		return scan(&c.accounts, &from, &to)
-	})
-	if err != nil {
-		return nil, err
-	}
+	c.others = int64(len(all)) * step
 	var exposed time.Duration // how long the tried accounts were looked at
 	for _, t := range s.tried {
 		exposed += t[1].AddDate(0, 0, convertDays).Sub(t[0])
@@ -326,7 +332,7 @@ func (s *spray) byChance(ctx context.Context, q store.Querier, c *converted) (fu
 				}
 			}
 		}
-		return float64(len(as)) * float64(exposed) / control
+		return float64(len(as)) * float64(step) * float64(exposed) / control
 	}, nil
 }
 

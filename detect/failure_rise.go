@@ -69,20 +69,6 @@ func (d failureRise) Detect(ctx context.Context, q store.Querier) ([]casefile.Fi
 	if err != nil {
 		return nil, err
 	}
-	known := map[string]bool{} // attempts that another finding tells of
-	for _, g := range gs {
-		for _, id := range g.Events {
-			known[id] = true
-		}
-	}
-	told := map[string]bool{} // accounts of such findings: their events are capped
-	for _, g := range gs {
-		for _, e := range g.Entities {
-			if e.Kind == casefile.Account {
-				told[g.Tenant+" "+e.ID] = true
-			}
-		}
-	}
 	of := map[string]map[string][]attempt{}
 	for _, a := range slices.Concat(wrong, right) {
 		name := "wrong"
@@ -92,9 +78,6 @@ func (d failureRise) Detect(ctx context.Context, q store.Querier) ([]casefile.Fi
 		case passwordRight:
 			name = "right"
 		}
-		if known[a.id] || name == "wrong" && told[a.tenant+" "+a.actor] {
-			continue
-		}
 		if of[a.tenant] == nil {
 			of[a.tenant] = map[string][]attempt{}
 		}
@@ -103,10 +86,22 @@ func (d failureRise) Detect(ctx context.Context, q store.Querier) ([]casefile.Fi
 	var out []casefile.Finding
 	for _, tenant := range sortedKeysOf(of) {
 		for _, s := range streams() {
-			out = append(out, d.rises(tenant, s, of[tenant][s.name], days[tenant])...)
+			for _, f := range d.rises(tenant, s, of[tenant][s.name], days[tenant]) {
+				if s.name != "wrong" || !explained(gs, &f) {
+					out = append(out, f)
+				}
+			}
 		}
 	}
 	return out, nil
+}
+
+// explained reports whether guessing that is told of falls into the time of a
+// rise of wrong passwords.
+func explained(gs []guess, f *casefile.Finding) bool {
+	return slices.ContainsFunc(gs, func(g guess) bool {
+		return g.Tenant == f.Tenant && g.Severity.Rank() >= casefile.Medium.Rank() && !g.First.After(f.Last.Time) && !g.Last.Before(f.First.Time)
+	})
 }
 
 func (failureRise) rises(tenant string, s stream, as []attempt, days reachOf) (out []casefile.Finding) {

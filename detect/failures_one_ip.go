@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -268,7 +269,7 @@ func (h *ipHit) fates() (out []fate) {
 		if !ok {
 			i = len(out)
 			at[s.actor] = i
-			out = append(out, fate{actor: s.actor, at: s.at})
+			out = append(out, fate{actor: s.actor, at: s.at, odds: math.Inf(1)})
 		}
 		g := &out[i]
 		g.events = append(g.events, s.id)

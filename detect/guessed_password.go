@@ -3,6 +3,7 @@ package detect
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -33,7 +34,7 @@ func (guessedPassword) Card() Card {
 		Needs:          signInNeeds(),
 		Helps:          guessingHelps(),
 		Severity:       casefile.High,
-		FalseAlarms:    FalseAlarms{0.001, "needs a finding of guessing, and a sign-in of which at most one in ten is to be expected by chance"},
+		FalseAlarms:    FalseAlarms{0.001, "needs a finding of guessing, and a sign-in of which the odds are for the guesser"},
 	}
 }
 
@@ -76,7 +77,7 @@ func (d guessedPassword) Detect(ctx context.Context, q store.Querier) ([]casefil
 
 // merge adds what another finding says of the same account.
 func (g *fate) merge(o *fate) {
-	g.accepted, g.stopped, g.expected = g.accepted || o.accepted, firstOf(g.stopped, o.stopped), min(g.expected, o.expected)
+	g.accepted, g.stopped, g.odds = g.accepted || o.accepted, firstOf(g.stopped, o.stopped), max(g.odds, o.odds)
 	if o.at.Before(g.at) {
 		g.at = o.at
 	}
@@ -145,16 +146,16 @@ func (guessedPassword) finding(tenant string, g *fate, from []*guess, a *account
 	f.Detected = casefile.Later(f.First, raised)
 	f.Last = casefile.Later(f.Last, f.Detected)
 	role, verb := casefile.RoleConverted, "was guessed"
-	if g.expected > convertChance {
+	if g.odds < surely {
 		role, verb, f.Severity = casefile.RoleTarget, "may have been guessed", casefile.Medium
 	}
 	f.Entities = g.entities(role)
 	f.Title = fmt.Sprintf("Password of %s %s", g.actor, verb)
 	why := []string{fmt.Sprintf("%s was tried (%s), and at %s the password was right: %s.", g.actor, strings.Join(titles[:min(len(titles), 3)], "; "), f.First, g.ending())}
-	if g.expected > 0 {
-		why = append(why, fmt.Sprintf("From a network that is new to the account, with an application of the guesses: of the accounts that were tried %.2g for each seen would do so by chance.", g.expected))
-	} else {
+	if math.IsInf(g.odds, 1) {
 		why = append(why, "It came from an address from which others were tried as well, or nobody else in the tenant does the like.")
+	} else {
+		why = append(why, fmt.Sprintf("It was from a network that is new to the account, with an application of the guesses. Counting how many accounts do so when nobody guesses at them, and taking one in a hundred tried accounts to be guessed, the odds are %.2g to 1.", g.odds))
 	}
 	if a == nil {
 		a = &accountOf{}
@@ -177,9 +178,11 @@ func (guessedPassword) finding(tenant string, g *fate, from []*guess, a *account
 		why = append(why, "No second factor is registered for it: whoever has the password can register one.")
 	}
 	f.Counts = []casefile.Count{
-		{Name: "to be expected by chance, for each seen", Value: round3(g.expected), Limit: limit(convertChance)},
 		{Name: "sign-ins that came about, or were stopped after the password", Value: float64(f.EventCount)},
 		{Name: "days without a sign-in before", Value: float64(unused), Limit: limit(unusedDays)},
+	}
+	if !math.IsInf(g.odds, 1) {
+		f.Counts = append(f.Counts, casefile.Count{Name: "odds for the guesser", Value: round2(g.odds), Limit: limit(surely)})
 	}
 	f.Why = strings.Join(why, " ")
 	return f

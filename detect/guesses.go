@@ -38,9 +38,8 @@ func unexplained(ctx context.Context, q store.Querier) ([]attempt, error) {
 	return out, nil
 }
 
-// stoppedRight reads the right passwords that were stopped by something that
-// guessers meet as well, in order of time. Questions that everybody is asked
-// and passwords that expired are none.
+// stoppedRight reads the right passwords that were stopped where nothing
+// explains them, in order of time.
 func stoppedRight(ctx context.Context, q store.Querier) ([]attempt, error) {
 	rs, err := orphans(ctx, q)
 	if err != nil {
@@ -48,7 +47,7 @@ func stoppedRight(ctx context.Context, q store.Querier) ([]attempt, error) {
 	}
 	var out []attempt
 	for _, a := range rs {
-		if a.pw == passwordRight && a.stopped != stoppedRoutine && a.stopped != stoppedExpired {
+		if a.pw == passwordRight {
 			out = append(out, a)
 		}
 	}

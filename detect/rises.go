@@ -47,6 +47,8 @@ type cell struct {
 	baseline    int     // days
 	chance      float64 // attempts in the rise that are to be expected
 	successes   int64   // sign-ins with the same traits
+	least       int     // attempts of an account that takes part
+	others      int     // accounts with fewer
 }
 
 func (c *cell) agents() map[string]bool {
@@ -217,10 +219,88 @@ func (c *cell) rises(days reachOf) (out []*cell) {
 			continue
 		}
 		x.chance = r.Expected(from, to)
+		x.sift(from, to)
 		x.series = []casefile.Series{x.path()}
 		out = append(out, &x)
 	}
 	return out
+}
+
+// Where more than ordinary may be of the ordinary kind, and how many of the
+// accounts that are listed may be wrong.
+const (
+	ordinaryShare = 0.05
+	wrongShare    = 0.1
+)
+
+// sift leaves out accounts that may well have mistyped, where the rise is of an
+// application in which people do. Of ordinary failures few accounts have
+// several: how many have k is a logarithmic series, fitted to the time outside.
+// Accounts with so many attempts are kept that at most one in ten is expected
+// to be ordinary. Where no number tells them apart, as when each was tried
+// once, all are kept, and the finding says how many may be ordinary.
+func (c *cell) sift(from, to time.Time) {
+	if c.chance <= ordinaryShare*float64(len(c.in)) {
+		return
+	}
+	type visit struct{ actor, prefix, day string }
+	perAccount := func(in bool) map[string]int {
+		seen, n := map[visit]bool{}, map[string]int{}
+		for _, a := range c.all {
+			v := visit{a.actor, a.prefix, a.day.Format(time.DateOnly)}
+			if inside := !a.at.Before(from) && a.at.Before(to); inside == in && !seen[v] {
+				seen[v] = true
+				n[a.actor]++
+			}
+		}
+		return n
+	}
+	var outside [3]float64
+	for _, n := range perAccount(false) {
+		outside[min(n, 2)]++
+	}
+	q := min(0.9, 2*(outside[2]+0.5)/(outside[1]+1)) // P(2)/P(1) of the series is q/2
+	if rest := time.Duration(c.result.Days)*24*time.Hour - to.Sub(from); rest > 0 {
+		// q/(1-q) grows with the time that is looked at.
+		o := q / (1 - q) * float64(to.Sub(from)) / float64(rest)
+		q = o / (1 + o)
+	}
+	tried := perAccount(true)
+	most := 0
+	for _, n := range tried {
+		most = max(most, n)
+	}
+	scale := c.chance * (1 - q) / q // the series adds up to the attempts to be expected
+	for k := 2; k <= most; k++ {
+		ordinary, p := 0.0, math.Pow(q, float64(k))
+		for j := k; j < k+200; j++ {
+			ordinary += scale * p / float64(j)
+			p *= q
+		}
+		n := 0
+		for _, m := range tried {
+			n += one(m >= k)
+		}
+		if ordinary > wrongShare*float64(n) {
+			continue
+		}
+		kept := slices.DeleteFunc(slices.Clone(c.in), func(a attempt) bool { return tried[a.actor] < k })
+		if tally(kept).slow() {
+			c.least, c.others, c.in = k, len(tried)-n, kept
+			c.chance = 0
+			for j := k; j < k+200; j++ {
+				c.chance += scale * math.Pow(q, float64(j)) // attempts of the ordinary ones that are left
+			}
+		}
+		return
+	}
+}
+
+func one(yes bool) int {
+	if yes {
+		return 1
+	}
+	return 0
 }
 
 // minBaseline is how many days must be left to know what is usual.

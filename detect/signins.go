@@ -44,7 +44,9 @@ const (
 )
 
 // orphansSQL is a common table expression: relation orphans holds the failed
-// guesses, and right passwords that were stopped, that nothing explains. A failure is explained when
+// guesses, and right passwords that were stopped by what stops guessers, that
+// nothing explains. Questions that everybody is asked are none, nor are expired
+// passwords. A failure is explained when
 //   - the account signed in from that network in the 30 days before, or does
 //     so within half an hour (a typo),
 //   - it signs in from that very address on three days, be it later, or, in
@@ -77,7 +79,7 @@ func orphansSQL() string {
 			AND (source <> 'ual' OR request_id IS NULL OR request_id NOT IN (
 				SELECT request_id FROM events WHERE class = 'sign_in' AND source = 'signin' AND coalesce(outcome, '') <> 'success' AND request_id IS NOT NULL))
 	), bad AS (
-		SELECT * FROM tries WHERE pw IN ('wrong', 'right', 'locked', 'no_user')
+		SELECT * FROM tries WHERE pw IN ('wrong', 'locked', 'no_user') OR pw = 'right' AND stopped NOT IN ('` + stoppedRoutine + `', '` + stoppedExpired + `')
 	), shared AS (
 		SELECT prefix FROM (SELECT DISTINCT ` + prefixSQL() + ` AS prefix, actor FROM events WHERE ` + peopleSQL + ` AND outcome = 'success') x
 		WHERE prefix IN (SELECT prefix FROM bad) GROUP BY prefix HAVING count(*) >= ` + d(sharedUsers) + `

@@ -26,8 +26,9 @@ const (
 	sprayPerUserDay  = 3.0 // attempts per account and day, at most
 	sprayUsersPerNet = 2.0 // accounts per address, at most: more is the loud kind
 
-	convertDays   = 14  // days after the last guess in which a success can be its fruit
-	convertChance = 0.1 // matching sign-ins to expected by chance, for each that was seen, from which nobody can tell
+	convertDays  = 14   // days after the last guess in which a success can be its fruit
+	guessedShare = 0.01 // share of tried accounts whose password is guessed, before anything is known: detection.md §4.3, where bad passwords are not banned
+	surely       = 5.0  // odds from which a finding says that a password was guessed; from 1 it may have been
 )
 
 // Card implements [Detector].
@@ -126,6 +127,7 @@ func (d slowSpray) finding(ctx context.Context, q store.Querier, c *cell) (guess
 		{Name: "accounts tried", Value: float64(n.users), Limit: limit(sprayUsers)},
 		{Name: "attempts", Value: float64(len(rs))},
 		{Name: "of these to be expected without anybody there", Value: round2(c.chance)},
+		{Name: "other accounts with such attempts in that time, probably ordinary", Value: float64(c.others)},
 		{Name: "addresses", Value: float64(n.origins), Limit: limit(sprayNetworks)},
 		{Name: "networks (/24, /48)", Value: float64(n.prefixes)},
 		{Name: "addresses used at most twice", Value: float64(n.once)},
@@ -179,6 +181,9 @@ func (c *cell) arithmetic() string {
 		plural(int64(c.baseline), "day", "days"), c.result.Mean, c.alarm.Ratio, c.alarm.Sum, c.alarm.Limit, 1/c.falseAlarms, casefile.TimeOf(c.alarm.Change))
 	if c.chance >= 1 {
 		words += fmt.Sprintf(" About %.0f of them may be ordinary failures.", c.chance)
+	}
+	if c.others > 0 {
+		words += fmt.Sprintf(" Accounts with fewer than %d attempts, %d of them, are left out: most are people who mistyped.", c.least, c.others)
 	}
 	return words
 }
