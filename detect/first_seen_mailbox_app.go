@@ -81,9 +81,16 @@ func (d firstSeenMailboxApp) Detect(ctx context.Context, q store.Querier) ([]cas
 	if err != nil {
 		return nil, err
 	}
+	if len(apps) == 0 {
+		return nil, nil
+	}
+	origins, err := d.origins(ctx, q)
+	if err != nil {
+		return nil, err
+	}
 	var out []casefile.Finding
 	for _, a := range apps {
-		f, ok, err := d.finding(ctx, q, a, starts[a.tenant])
+		f, ok, err := d.finding(ctx, q, a, d.origin(origins, a), starts[a.tenant])
 		if err != nil {
 			return nil, err
 		}
@@ -115,16 +122,13 @@ func mailStarts(ctx context.Context, q store.Querier) (map[string]time.Time, err
 	return out, err
 }
 
-func (d firstSeenMailboxApp) finding(ctx context.Context, q store.Querier, a appReads, start time.Time) (casefile.Finding, bool, error) {
+func (d firstSeenMailboxApp) finding(ctx context.Context, q store.Querier, a appReads, made *record, start time.Time) (casefile.Finding, bool, error) {
 	f := casefile.Finding{Tenant: a.tenant, First: casefile.TimeOf(a.first), Last: casefile.TimeOf(a.last), Severity: casefile.Low}
 	baseline := a.first.Sub(start)
 	known := baseline >= mailBaseline
-	made, err := d.origin(ctx, q, a)
-	if err != nil {
-		return f, false, err
-	}
 	settled := false
-	if a.appOnly > 0 {
+	if a.appOnly > 0 && known {
+		var err error
 		if settled, err = d.settled(ctx, q, a); err != nil {
 			return f, false, err
 		}
@@ -210,20 +214,21 @@ func (d firstSeenMailboxApp) finding(ctx context.Context, q store.Querier, a app
 	return f, true, nil
 }
 
-// origin finds the last record before the first read that brought the
-// application in, or gave it something, at most 90 days before.
-func (firstSeenMailboxApp) origin(ctx context.Context, q store.Querier, a appReads) (*record, error) {
-	rs, err := records(ctx, q, `class IN ('app_create', 'sp_create', 'consent', 'app_role_grant', 'credential_add') AND coalesce(outcome, '') <> 'failure'
-		AND operation NOT LIKE 'remove%' AND coalesce(actor_kind, '') <> 'service' AND time <= ? AND time >= ? AND detail LIKE ?`, a.first, a.first.AddDate(0, 0, -90), "%"+a.id+"%")
-	if err != nil {
-		return nil, err
-	}
+// origins are the records that bring an application in, or give it something.
+func (firstSeenMailboxApp) origins(ctx context.Context, q store.Querier) ([]record, error) {
+	return records(ctx, q, `class IN ('app_create', 'sp_create', 'consent', 'app_role_grant', 'credential_add') AND coalesce(outcome, '') <> 'failure'
+		AND operation NOT LIKE 'remove%' AND coalesce(actor_kind, '') <> 'service' AND time IS NOT NULL`)
+}
+
+// origin is the last of them before an application's first read, at most 90
+// days before.
+func (firstSeenMailboxApp) origin(rs []record, a appReads) *record {
 	for i := len(rs) - 1; i >= 0; i-- {
-		if rs[i].targetApp() == a.id {
-			return &rs[i], nil
+		if r := &rs[i]; !r.Time.After(a.first) && !r.Time.Before(a.first.AddDate(0, 0, -90)) && r.targetApp() == a.id {
+			return r
 		}
 	}
-	return nil, nil
+	return nil
 }
 
 // settledReaderDays is for how many days an application must have signed in

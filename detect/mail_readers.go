@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"midwatch/casefile"
 	"midwatch/store"
 )
 
@@ -24,8 +25,6 @@ type Reader struct {
 	Networks          []string  // in words, by first use
 	Keys              []string  // credentials it signed in with
 	Events            []string  // ids of its first and last read
-
-	places []place
 }
 
 // MailReaders lists the applications that read mail without a user, by tenant
@@ -73,29 +72,38 @@ func MailReaders(ctx context.Context, q store.Querier) ([]Reader, error) {
 	if err != nil {
 		return nil, err
 	}
+	at := map[appKey]*Reader{}
+	var apps []string
 	for i := range out {
 		r := &out[i]
-		r.places = places[appKey{r.Tenant, r.App}]
-		for _, p := range r.places {
+		k := appKey{r.Tenant, r.App}
+		at[k] = r
+		apps = append(apps, r.App)
+		for _, p := range places[k] {
 			r.Networks = append(r.Networks, p.words())
 		}
-		err := store.Each(ctx, q, `SELECT DISTINCT coalesce(sp_id, ''), coalesce(key_id, '') FROM events WHERE class = 'sign_in' AND actor_kind = 'app' AND coalesce(outcome, '') <> 'failure'
-			AND coalesce(tenant, '') = ? AND app_id = ? ORDER BY 1, 2`, []any{r.Tenant, r.App}, func(scan scanner) error {
-			var sp, key string
-			if err := scan(&sp, &key); err != nil {
-				return err
-			}
-			if sp != "" && !slices.Contains(r.ServicePrincipals, sp) {
-				r.ServicePrincipals = append(r.ServicePrincipals, sp)
-			}
-			if key != "" && !slices.Contains(r.Keys, key) {
-				r.Keys = append(r.Keys, key)
-			}
-			return nil
-		})
-		if err != nil {
-			return nil, err
+	}
+	err = store.Each(ctx, q, `SELECT DISTINCT coalesce(tenant, ''), app_id, coalesce(sp_id, ''), coalesce(key_id, '') FROM events WHERE class = 'sign_in' AND actor_kind = 'app' AND coalesce(outcome, '') <> 'failure'
+		AND app_id IN (`+quoted(casefile.Unique(apps))+`) ORDER BY 1, 2, 3, 4`, nil, func(scan scanner) error {
+		var k appKey
+		var sp, key string
+		if err := scan(&k.tenant, &k.app, &sp, &key); err != nil {
+			return err
 		}
+		r := at[k]
+		if r == nil {
+			return nil // it reads in another tenant
+		}
+		if sp != "" && !slices.Contains(r.ServicePrincipals, sp) {
+			r.ServicePrincipals = append(r.ServicePrincipals, sp)
+		}
+		if key != "" && !slices.Contains(r.Keys, key) {
+			r.Keys = append(r.Keys, key)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return out, nil
 }
