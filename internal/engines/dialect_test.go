@@ -31,7 +31,7 @@ func expressions() []string {
 		"max(coalesce(subject, 'none'))", "max(nullif(source, 'ual'))", "max(greatest(line, 3))", "max(least(line, 3))", "max(abs(0 - line))", "max(round(line / 3, 3))", "max(floor(line / 2))", "max(ceil(line / 2))",
 		"round(max(ln(line)), 9)", "round(max(exp(line)), 6)", "round(max(sqrt(line)), 9)", "round(max(power(line, 2)), 6)",
 		"max(lower(target))", "max(length(target))", "max(substr(target, 2, 3))", "max(replace(target, 'ä', '+'))", "max(trim('  x '))",
-		"max(CASE WHEN starts_with(actor, 'user1') THEN actor END)", "max(regexp_replace(actor, '(e)', '<\\1>'))", "max(regexp_replace(ip, '^([0-9]+)[.].*$', '\\1'))", "max(regexp_extract(actor, '@([^ @]+)', 1))", "max(regexp_extract(actor, 'zzz(.)', 1))",
+		"max(rtrim(ip, '0123456789'))", "max(CASE WHEN starts_with(actor, 'user1') THEN actor END)", "max(regexp_replace(actor, '(e)', '<\\1>'))", "max(regexp_replace(ip, '^([0-9]+)[.].*$', '\\1'))", "max(regexp_extract(actor, '@([^ @]+)', 1))", "max(regexp_extract(actor, 'zzz(.)', 1))",
 		"max(CASE WHEN regexp_matches(actor, '^user[12]@') THEN actor END)", "max(strpos(target, 'ß'))", "max(concat(actor, '!', source))", "max(actor || '!')",
 		"min(date_trunc('hour', time))", "max(epoch_us(time))", "max(CAST(time AS DATE))", "max(time - INTERVAL 3 DAY)", "max(time + INTERVAL 90 MINUTE)", "max(CASE WHEN time > TIMESTAMP '2023-11-14 22:13:22' THEN line END)",
 		"max(json_extract_string(detail, '$.a'))", "max(json_extract_string(detail, '$.nothing'))", "max(json_extract_string(detail, '$.b.c'))", "max(json_extract_string(coalesce(subject, detail), '$.a'))", "max(json_extract_string(subject, '$.a'))",
