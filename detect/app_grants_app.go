@@ -33,7 +33,7 @@ func (appGrantsApp) Card() Card {
 
 // The habit of a pipeline: deeds of the same kind by the same application on
 // so many days before.
-const habitDays = 3
+const pipelineDays = 3
 
 // Detect implements [Detector].
 func (d appGrantsApp) Detect(ctx context.Context, q store.Querier) ([]casefile.Finding, error) {
@@ -124,13 +124,13 @@ func (appGrantsApp) finding(g []*record, rs []record) casefile.Finding {
 	f.Counts = []casefile.Count{
 		{Name: "grants, roles and credentials", Value: float64(len(g) - requests)},
 		{Name: "requests", Value: float64(requests)},
-		{Name: "days before on which it did so for others", Value: float64(len(days)), Limit: limit(habitDays)},
+		{Name: "days before on which it did so for others", Value: float64(len(days)), Limit: limit(pipelineDays)},
 	}
 	f.Why = fmt.Sprintf("%s, without a user, did to %s: %s.", by, to, strings.Join(says, "; "))
 	if requests > 0 {
 		f.Why += " A request gives nothing by itself."
 	}
-	if len(days) >= habitDays {
+	if len(days) >= pipelineDays {
 		if f.Severity == casefile.High {
 			f.Severity = casefile.Medium
 		} else {

@@ -110,9 +110,11 @@ func (d appManyNetworks) Detect(ctx context.Context, q store.Querier) ([]casefil
 		} else if known == 0 {
 			f.Severity = casefile.Low
 		}
-		if err := sourceIPs(ctx, q, &f, k, time.Time{}); err != nil {
+		ips, err := sourceIPs(ctx, q, k, time.Time{})
+		if err != nil {
 			return nil, err
 		}
+		f.Entities = append(f.Entities, sources(ips)...)
 		for _, key := range facts.keys {
 			f.Entities = append(f.Entities, casefile.Entity{Kind: casefile.Credential, ID: key, Role: casefile.RoleUsed})
 		}

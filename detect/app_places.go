@@ -13,14 +13,20 @@ import (
 
 // appPlacesSQL is a common table expression of where applications acted from
 // without a user: uses are the records with an address of the client's own,
-// places one row for each application and /24 or /48.
+// places one row for each application and /24 or /48. Logs differ in whether
+// they know the autonomous system; where one does, it holds for the prefix.
 func appPlacesSQL() string {
-	return `WITH uses AS (
-		SELECT coalesce(tenant, '') AS tenant, app_id, time, CAST(time AS DATE) AS day, ip, ` + networkSQL() + ` AS net, ` + prefixSQL() + ` AS prefix,
+	return `WITH plain AS (
+		SELECT coalesce(tenant, '') AS tenant, app_id, time, CAST(time AS DATE) AS day, ip, coalesce(asn, 0) AS asn, ` + prefixSQL() + ` AS prefix,
 			coalesce(as_org, '') AS as_org, coalesce(ip_kind, '') AS ip_kind, coalesce(country, '') AS country, coalesce(key_id, '') AS key_id, class
 		FROM events
 		WHERE class IN ('sign_in', 'mail_access', 'attachment_access', 'graph_request') AND actor_kind = 'app' AND app_id IS NOT NULL AND app_id <> '' AND ip IS NOT NULL AND ip <> ''
 			AND coalesce(ip_service, false) = false AND coalesce(outcome, '') <> 'failure' AND time IS NOT NULL
+	), systems AS (
+		SELECT prefix AS y_prefix, max(asn) AS y_asn FROM plain WHERE asn > 0 GROUP BY prefix
+	), uses AS (
+		SELECT tenant, app_id, time, day, ip, prefix, as_org, ip_kind, country, key_id, class, CASE WHEN y_asn > 0 THEN 'AS' || CAST(y_asn AS VARCHAR) ELSE prefix END AS net
+		FROM plain LEFT JOIN systems ON y_prefix = prefix
 	), places AS (
 		SELECT tenant, app_id, net, prefix, min(time) AS first_at, count(DISTINCT day) AS days FROM uses GROUP BY tenant, app_id, net, prefix
 	)`
@@ -86,13 +92,13 @@ type appFacts struct {
 }
 
 // factsOf reads what an application is called, acts as and reads without a
-// user, from a moment on, and from addresses of networks where nets names any.
-func factsOf(ctx context.Context, q store.Querier, k appKey, from time.Time, nets ...string) (f appFacts, err error) {
+// user, from a moment on, and from addresses where ips names any.
+func factsOf(ctx context.Context, q store.Querier, k appKey, from time.Time, ips ...string) (f appFacts, err error) {
 	args := []any{k.tenant, k.app, from}
 	where, there := `coalesce(tenant, '') = ? AND app_id = ? AND time >= ? AND actor_kind = 'app'`, ``
-	if len(nets) > 0 {
-		where += ` AND coalesce(ip, '') <> '' AND ` + networkSQL() + ` IN (` + quoted(nets) + `)`
-		there = ` AND ip <> '' AND net IN (` + quoted(nets) + `)`
+	if len(ips) > 0 {
+		there = ` AND ip IN (` + quoted(ips) + `)`
+		where += there
 	}
 	each := func(query string, take func(string)) error {
 		if err != nil {
@@ -177,19 +183,28 @@ func (f *appFacts) readWords() string {
 	return fmt.Sprintf("%s of mail in %s (%s)", plural(f.reads, "record", "records"), plural(int64(len(f.mailboxes)), "mailbox", "mailboxes"), list(f.mailboxes, 8))
 }
 
-// sourceIPs adds the addresses that an application acted from, in networks
-// where nets names any.
-func sourceIPs(ctx context.Context, q store.Querier, f *casefile.Finding, k appKey, from time.Time, nets ...string) error {
+// sourceIPs lists the addresses that an application acted from, from a moment
+// on, in networks where nets names any.
+func sourceIPs(ctx context.Context, q store.Querier, k appKey, from time.Time, nets ...string) (ips []string, err error) {
 	where := ``
 	if len(nets) > 0 {
 		where = ` AND net IN (` + quoted(nets) + `)`
 	}
-	return store.Each(ctx, q, appPlacesSQL()+` SELECT DISTINCT ip FROM uses WHERE tenant = ? AND app_id = ? AND time >= ?`+where+` ORDER BY 1`, []any{k.tenant, k.app, from}, func(scan scanner) error {
+	err = store.Each(ctx, q, appPlacesSQL()+` SELECT DISTINCT ip FROM uses WHERE tenant = ? AND app_id = ? AND time >= ?`+where+` ORDER BY 1`, []any{k.tenant, k.app, from}, func(scan scanner) error {
 		var ip string
 		err := scan(&ip)
-		f.Entities = append(f.Entities, casefile.Entity{Kind: casefile.IP, ID: ip, Role: casefile.RoleSource})
+		ips = append(ips, ip)
 		return err
 	})
+	return ips, err
+}
+
+// sources makes entities of addresses that something came from.
+func sources(ips []string) (es []casefile.Entity) {
+	for _, ip := range ips {
+		es = append(es, casefile.Entity{Kind: casefile.IP, ID: ip, Role: casefile.RoleSource})
+	}
+	return es
 }
 
 // netNames lists the networks of places.

@@ -115,7 +115,11 @@ func (d servicePrincipalNewNetwork) finding(ctx context.Context, q store.Querier
 		f.Severity = casefile.Low
 	}
 	nets := netNames(news)
-	facts, err := factsOf(ctx, q, k, news[0].first, nets...)
+	ips, err := sourceIPs(ctx, q, k, news[0].first, nets...)
+	if err != nil {
+		return f, err
+	}
+	facts, err := factsOf(ctx, q, k, news[0].first, ips...)
 	if err != nil {
 		return f, err
 	}
@@ -145,13 +149,11 @@ func (d servicePrincipalNewNetwork) finding(ctx context.Context, q store.Querier
 	if f.Severity == casefile.Medium && all.reads == 0 && len(all.powers) == 0 && homes == 0 {
 		f.Severity = casefile.Low
 	}
-	if err := sourceIPs(ctx, q, &f, k, news[0].first, nets...); err != nil {
-		return f, err
-	}
+	f.Entities = append(f.Entities, sources(ips)...)
 	for _, key := range newKeys {
 		f.Entities = append(f.Entities, casefile.Entity{Kind: casefile.Credential, ID: key, Role: casefile.RoleUsed})
 	}
-	c, err := cite(ctx, q, "", appPlacesOf+` AND time >= ? AND `+networkSQL()+` IN (`+quoted(nets)+`)`, k.tenant, k.app, news[0].first)
+	c, err := cite(ctx, q, "", appPlacesOf+` AND time >= ? AND ip IN (`+quoted(ips)+`)`, k.tenant, k.app, news[0].first)
 	if err != nil {
 		return f, err
 	}
