@@ -30,7 +30,7 @@ func (appCredentialAdded) Card() Card {
 		Needs:          directoryNeeds(),
 		Severity:       casefile.Medium,
 		Helps:          []Help{{Source: event.SignIn, Classes: []event.Class{event.ClassSignIn}, What: "it is not known whether, and from where, the credential was used"}},
-		FalseAlarms:    FalseAlarms{PerDay: 0.01, Basis: "estimate: a credential for a mail product made in advance, or by somebody new, four times a year; none in simulated quiet tenants, whose developers' secrets are slight"},
+		FalseAlarms:    FalseAlarms{PerDay: 0.003, Basis: "estimate: a credential for a mail product made in advance, or by somebody new, once a year; none in simulated quiet tenants, whose developers' secrets are slight"},
 	}
 }
 
@@ -68,6 +68,22 @@ func (d appCredentialAdded) Detect(ctx context.Context, q store.Querier) ([]case
 		out = append(out, d.finding(rs, r, habits[r.ID]))
 	}
 	return out, nil
+}
+
+// addingHabit is on how many other days an account must have added credentials
+// for that to be its work.
+const addingHabit = 3
+
+// addingDays counts the other days on which a person added credentials.
+func addingDays(rs []record, r *record) int {
+	days := map[string]bool{}
+	for i := range rs {
+		if o := &rs[i]; event.Class(o.Class) == event.ClassCredentialAdd && o.Actor == r.Actor && event.ActorKind(o.ActorKind) != event.ActorApp && r.Actor != "" {
+			days[o.Time.Format(time.DateOnly)] = true
+		}
+	}
+	delete(days, r.Time.Format(time.DateOnly))
+	return len(days)
 }
 
 func (appCredentialAdded) finding(rs []record, r *record, h habits) casefile.Finding {
@@ -128,6 +144,12 @@ func (appCredentialAdded) finding(rs []record, r *record, h habits) casefile.Fin
 			why = append(why, fmt.Sprintf("%s had made itself an owner of it %s before.", r.who(), r.Time.Sub(mine.at).Round(time.Minute)))
 			f.Severity = atLeast(f.Severity, casefile.Medium)
 		}
+	}
+	// Without sign-ins of applications nothing tells what a credential was for;
+	// who adds some on several days does it for a living.
+	if days := addingDays(rs, r); !h.logged && f.Severity == casefile.Medium && len(grants) == 0 && days >= addingHabit {
+		f.Severity = casefile.Low
+		why = append(why, fmt.Sprintf("%s added credentials on %d other days as well.", r.who(), days))
 	}
 	if h.actorAway {
 		why = append(why, "It was done from a network that the account had never signed in from before.")

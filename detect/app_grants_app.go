@@ -27,7 +27,7 @@ func (appGrantsApp) Card() Card {
 		Stage:          casefile.StagePrivilege,
 		Needs:          directoryNeeds(),
 		Severity:       casefile.High,
-		FalseAlarms:    FalseAlarms{PerDay: 0.005, Basis: "estimate: a pipeline sets up a mail product twice a year; none in simulated quiet tenants"},
+		FalseAlarms:    FalseAlarms{PerDay: 0.002, Basis: "estimate: a pipeline sets up a mail product now and then; none in simulated quiet tenants"},
 	}
 }
 

@@ -28,7 +28,7 @@ func (auditTampering) Card() Card {
 			Fetch:   "unified audit log, workloads Exchange and AzureActiveDirectory; the Azure activity log for diagnostic settings",
 		},
 		Severity:    casefile.High,
-		FalseAlarms: FalseAlarms{PerDay: 0.005, Basis: "estimate: an exemption for a service account or a changed diagnostic setting twice a year; none in simulated quiet tenants"},
+		FalseAlarms: FalseAlarms{PerDay: 0.002, Basis: "estimate: an exemption for a service account or a changed diagnostic setting now and then; none in simulated quiet tenants"},
 	}
 }
 

@@ -112,6 +112,19 @@ func TestAll(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	// A person can bear so many, and every detector says where its part comes from.
+	sum := 0.0
+	for _, d := range All(Settings{}) {
+		c := d.Card()
+		sum += c.FalseAlarms.PerDay
+		if c.FalseAlarms.Basis == "" {
+			t.Errorf("%s: nobody has said how often it is wrong", c.ID)
+		}
+	}
+	if sum > Budget {
+		t.Errorf("the detectors' false alarms a tenant and day add up to %.3f, over the budget of %v", sum, Budget)
+	}
+	t.Logf("all detectors together: %.3f a tenant and day", sum)
 	files, err := os.ReadDir(".")
 	if err != nil {
 		t.Fatal(err)

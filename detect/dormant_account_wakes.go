@@ -52,7 +52,7 @@ func (dormantAccountWakes) Card() Card {
 			{Source: event.SignIn, Classes: []event.Class{event.ClassSignIn}, What: "an account that only refreshes tokens may look dormant"},
 		},
 		Severity:    casefile.Medium,
-		FalseAlarms: FalseAlarms{PerDay: 0.005, Basis: "1 person in 100 and year returns from 30 days of leave, 1 in 5 of them from a new network without a managed device, half of those in a network that nobody else uses (estimate): 0.003 a day in 1,000 people; none on simulated quiet tenants"},
+		FalseAlarms: FalseAlarms{PerDay: 0.003, Basis: "1 person in 100 and year returns from 30 days of leave, 1 in 5 of them from a new network without a managed device, half of those in a network that nobody else uses (estimate): 0.003 a day in 1,000 people; none on simulated quiet tenants"},
 	}
 }
 

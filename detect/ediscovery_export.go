@@ -31,7 +31,7 @@ func (ediscoveryExport) Card() Card {
 			Fetch: "unified audit log, workloads Exchange and SecurityComplianceCenter (New-ComplianceSearch, New-ComplianceSearchAction, New-MailboxExportRequest)",
 		},
 		Severity:    casefile.Medium,
-		FalseAlarms: FalseAlarms{PerDay: 0.005, Basis: "estimate: a new colleague in the legal department twice a year; none in simulated quiet tenants"},
+		FalseAlarms: FalseAlarms{PerDay: 0.002, Basis: "estimate: a new colleague in the legal department now and then; none in simulated quiet tenants"},
 	}
 }
 

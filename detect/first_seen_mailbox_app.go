@@ -28,7 +28,7 @@ func (firstSeenMailboxApp) Card() Card {
 		Why: "Mail was stolen in the incident by applications that had never read mail before, without a user. An application's first read is where that becomes " +
 			"visible, however slowly it reads.",
 		FalsePositives: []string{"a new backup, migration or CRM product", "people who set up another mail client"},
-		FalseAlarms:    FalseAlarms{PerDay: 0.025, Basis: "measured on simulated quiet tenants of 40 days: one migration product in each, which never had signed in before"},
+		FalseAlarms:    FalseAlarms{PerDay: 0.015, Basis: "estimate: a new mail product in two months. In simulated quiet tenants of 40 days one in each, 0.025 a day: a migration product that had never signed in before"},
 		Techniques:     []string{"T1114.002", "T1550.001"},
 		Stage:          casefile.StageCollection,
 		Needs:          mailNeeds(),

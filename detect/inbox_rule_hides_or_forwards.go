@@ -26,6 +26,7 @@ func (inboxRuleHidesOrForwards) Card() Card {
 		Stage:          casefile.StageEvasion,
 		Needs:          exchangeNeeds(),
 		Severity:       casefile.Medium,
+		FalseAlarms:    FalseAlarms{PerDay: 0.002, Basis: "estimate: none in simulated quiet tenants, whose people sort newsletters"},
 	}
 }
 

@@ -74,7 +74,7 @@ func (legacyAuthFirst) Card() Card {
 		},
 		Helps:       []Help{{Source: event.SignIn, Classes: []event.Class{event.ClassSignIn}, What: "legacy clients are known by their user agent only"}},
 		Severity:    casefile.Medium,
-		FalseAlarms: FalseAlarms{PerDay: 0.01, Basis: "1 account in 10,000 and day begins to use a legacy client (estimate), nearly always at the office or at home; none on simulated quiet tenants"},
+		FalseAlarms: FalseAlarms{PerDay: 0.004, Basis: "1 account in 10,000 and day begins to use a legacy client (estimate), nearly always at the office or at home; none on simulated quiet tenants"},
 	}
 }
 

@@ -39,7 +39,7 @@ func (mailSearch) Card() Card {
 		},
 		Helps:       []Help{{Source: event.GraphActivity, What: "the searches of applications are not seen"}},
 		Severity:    casefile.Medium,
-		FalseAlarms: FalseAlarms{PerDay: 0.005, Basis: "estimate: somebody who travels and looks for a password twice a year; none in simulated quiet tenants, which search little"},
+		FalseAlarms: FalseAlarms{PerDay: 0.003, Basis: "estimate: somebody who travels and looks for a password once a year; none in simulated quiet tenants, which search little"},
 	}
 }
 

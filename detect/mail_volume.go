@@ -32,7 +32,7 @@ func (mailVolume) Card() Card {
 		Stage:          casefile.StageCollection,
 		Needs:          mailNeeds(),
 		Severity:       casefile.Medium,
-		FalseAlarms:    FalseAlarms{PerDay: 0.01, Basis: "the threshold for delegates: one in 90 days, over all of them; none of either kind in simulated quiet tenants"},
+		FalseAlarms:    FalseAlarms{PerDay: 0.005, Basis: "estimate: a delegate's first days, twice a year, at a threshold of one in 90 days over all delegates; none of either kind in simulated quiet tenants"},
 	}
 }
 

@@ -34,7 +34,7 @@ func (mailboxDelegation) Card() Card {
 		Stage:          casefile.StagePersistence,
 		Needs:          exchangeNeeds(),
 		Severity:       casefile.Medium,
-		FalseAlarms:    FalseAlarms{PerDay: 0.01, Basis: "estimate: an administrator helps himself to a mailbox four times a year; none in simulated quiet tenants, which have delegates but no record of how they became that"},
+		FalseAlarms:    FalseAlarms{PerDay: 0.003, Basis: "estimate: an administrator helps himself to a mailbox once a year; none in simulated quiet tenants, which have delegates but no record of how they became that"},
 	}
 }
 

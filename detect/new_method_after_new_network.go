@@ -35,7 +35,7 @@ func (newMethodAfterNewNetwork) Card() Card {
 		},
 		Helps:       []Help{{Source: event.SignIn, Classes: []event.Class{event.ClassSignIn}, What: "sign-ins are known from the unified audit log only, which has the interactive ones"}},
 		Severity:    casefile.Medium,
-		FalseAlarms: FalseAlarms{PerDay: 0.01, Basis: "1 registration in 1,000 people and day (estimate); 3 in 1,000 of them fall on the first day in a new network, measured on simulated quiet tenants"},
+		FalseAlarms: FalseAlarms{PerDay: 0.004, Basis: "1 registration in 1,000 people and day (estimate); 3 in 1,000 of them fall on the first day in a new network, measured on simulated quiet tenants"},
 	}
 }
 

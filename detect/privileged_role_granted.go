@@ -31,7 +31,7 @@ func (privilegedRoleGranted) Card() Card {
 		Stage:          casefile.StagePrivilege,
 		Needs:          directoryNeeds(),
 		Severity:       casefile.Medium,
-		FalseAlarms:    FalseAlarms{PerDay: 0.01, Basis: "estimate: a role given by somebody who does not do so otherwise, four times a year; none in simulated quiet tenants"},
+		FalseAlarms:    FalseAlarms{PerDay: 0.003, Basis: "estimate: a role given by somebody who does not do so otherwise, once a year; none in simulated quiet tenants"},
 	}
 }
 

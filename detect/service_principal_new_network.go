@@ -36,7 +36,7 @@ func (servicePrincipalNewNetwork) Card() Card {
 		Stage:          casefile.StageAccess,
 		Needs:          appSignInNeeds(),
 		Severity:       casefile.Medium,
-		FalseAlarms:    FalseAlarms{PerDay: 0.01, Basis: "estimate: a failover or a developer at home in three months; none in simulated quiet tenants"},
+		FalseAlarms:    FalseAlarms{PerDay: 0.004, Basis: "estimate: a failover or a developer at home, three in two years; none in simulated quiet tenants"},
 	}
 }
 

@@ -36,7 +36,7 @@ func (sessionSecondNetwork) Card() Card {
 			{Source: event.GraphActivity, What: "requests to Graph with a stolen token are not seen"},
 		},
 		Severity:    casefile.Low,
-		FalseAlarms: FalseAlarms{PerDay: 0.02, Basis: "journeys over a border with an open session and another user agent or at the same time, 1 in 2,000 people and week (estimate); none on simulated quiet tenants"},
+		FalseAlarms: FalseAlarms{PerDay: 0.005, Basis: "journeys over a border with an open session and another user agent or at the same time: 1 in 2,000 people and half a year (estimate); none on simulated quiet tenants"},
 	}
 }
 

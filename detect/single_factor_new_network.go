@@ -49,7 +49,7 @@ func (singleFactorNewNetwork) Card() Card {
 			Fetch:   "Entra sign-in logs (Graph /beta auditLogs/signIns): the unified audit log does not say whether a second factor was asked for",
 		},
 		Severity:    casefile.Medium,
-		FalseAlarms: FalseAlarms{PerDay: 0.01, Basis: "6 of 100 accounts without a second factor, 1 first sign-in from a new network a month each, unexplained wrong passwords before 1 in 200 of them (estimate); measured on simulated quiet tenants"},
+		FalseAlarms: FalseAlarms{PerDay: 0.005, Basis: "6 of 100 accounts without a second factor, 1 first sign-in from a new network a month each, unexplained wrong passwords before 1 in 200 of them (estimate); measured on simulated quiet tenants"},
 	}
 }
 

@@ -3,6 +3,7 @@ package detect
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,6 +30,7 @@ func (youngConsenter) Card() Card {
 		Stage:          casefile.StagePersistence,
 		Needs:          directoryNeeds(),
 		Severity:       casefile.High,
+		FalseAlarms:    FalseAlarms{PerDay: 0.001, Basis: "estimate: a new administrator's first days, once in three years; none in simulated quiet tenants, whose newcomers sign in to harmless applications"},
 	}
 }
 
@@ -85,6 +87,22 @@ func youngDeed(r *record) string {
 	return "consented"
 }
 
+// harmless reports whether all that was done is to sign in to an application:
+// new employees do so on their first day.
+func harmless(acts []*record) bool {
+	for _, r := range acts {
+		if c := event.Class(r.Class); c != event.ClassConsent && c != event.ClassDelegatedGrant || r.detail.ConsentAdmin || r.detail.ConsentAll || r.detail.ConsentAppOnly || r.Permissions == "" {
+			return false
+		}
+		for p := range strings.FieldsSeq(r.Permissions) {
+			if !slices.ContainsFunc([]string{"openid", "profile", "email", "offline_access", "User.Read"}, func(ok string) bool { return strings.EqualFold(p, ok) }) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 func youngFinding(made *record, acts []*record) casefile.Finding {
 	upn := acts[0].Actor
 	f := casefile.Finding{
@@ -114,6 +132,9 @@ func youngFinding(made *record, acts []*record) casefile.Finding {
 	f.Counts = []casefile.Count{
 		{Name: "hours from creation to the first of them", Value: float64(acts[0].Time.Sub(made.Time).Round(time.Minute)/time.Minute) / 60, Limit: limit(youngAge.Hours())},
 		{Name: "consents, grants, roles and credentials", Value: float64(len(acts))},
+	}
+	if harmless(acts) {
+		f.Severity = casefile.Low
 	}
 	f.Why = fmt.Sprintf("%s created %s at %s; %s later it consented to, gave or added %s: %s.", made.who(), upn, casefile.TimeOf(made.Time),
 		acts[0].Time.Sub(made.Time).Round(time.Minute), firstOf(list(casefile.Unique(perms), 6), "permissions"), list(casefile.Unique(apps), 3))
