@@ -150,7 +150,7 @@ func (failureRise) rises(tenant string, s stream, as []attempt, days reachOf) (o
 			if s.name == "wrong" {
 				cond = ` IN ('wrong', 'locked')`
 			}
-			f.EventsQuery = inline(orphansSQL()+` SELECT id FROM orphans WHERE tenant = ? AND pw`+cond+` AND time >= ? AND time <= ? ORDER BY time, id`, []any{tenant, c.in[0].at, c.in[len(c.in)-1].at})
+			f.EventsQuery = inline(orphansSQL()+` SELECT id FROM orphans WHERE later = 0 AND tenant = ? AND pw`+cond+` AND time >= ? AND time <= ? ORDER BY time, id`, []any{tenant, c.in[0].at, c.in[len(c.in)-1].at})
 		}
 		for _, id := range sortedKeysOf(n.actors) {
 			f.Entities = append(f.Entities, casefile.Entity{Kind: casefile.Account, ID: id, Role: casefile.RoleVictim})

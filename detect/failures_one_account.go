@@ -129,7 +129,7 @@ func (failuresOneAccount) finding(ctx context.Context, q store.Querier, as []att
 	}
 	f.EventCount = int64(len(f.Events))
 	if f.EventCount > casefile.MaxEvents {
-		f.Events, f.EventsQuery = capIDs(f.Events), inline(orphansSQL()+` SELECT id FROM orphans WHERE tenant = ? AND app_id = ? AND actor IN (`+quoted(accounts)+`) AND day >= ? AND day <= ? ORDER BY time, id`, []any{as[0].tenant, as[0].app, as[0].day, as[len(as)-1].day})
+		f.Events, f.EventsQuery = capIDs(f.Events), inline(orphansSQL()+` SELECT id FROM orphans WHERE later = 0 AND pw <> 'right' AND tenant = ? AND app_id = ? AND actor IN (`+quoted(accounts)+`) AND day >= ? AND day <= ? ORDER BY time, id`, []any{as[0].tenant, as[0].app, as[0].day, as[len(as)-1].day})
 	}
 	conv, err := sprayOf(as[0].tenant, as).conversions(ctx, q, &f)
 	if err != nil {

@@ -17,6 +17,7 @@ type attempt struct {
 	id, tenant, actor, app, appName, resource, agent, client, kind, country, ip, origin, prefix string
 	pw, stopped                                                                                 string
 	device                                                                                      bool
+	later                                                                                       bool // the account settles in the network afterwards: whose, is not known
 	at, day                                                                                     time.Time
 
 	family string // of the user agent
@@ -31,7 +32,23 @@ func unexplained(ctx context.Context, q store.Querier) ([]attempt, error) {
 	}
 	out := make([]attempt, 0, len(rs))
 	for _, a := range rs {
-		if a.pw != passwordRight {
+		if a.pw != passwordRight && !a.later {
+			out = append(out, a)
+		}
+	}
+	return out, nil
+}
+
+// settledLater reads the wrong passwords that a network explains in which the
+// account settled only afterwards.
+func settledLater(ctx context.Context, q store.Querier) ([]attempt, error) {
+	rs, err := orphans(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	var out []attempt
+	for _, a := range rs {
+		if a.later && a.pw != passwordRight {
 			out = append(out, a)
 		}
 	}
@@ -47,7 +64,7 @@ func stoppedRight(ctx context.Context, q store.Querier) ([]attempt, error) {
 	}
 	var out []attempt
 	for _, a := range rs {
-		if a.pw == passwordRight {
+		if a.pw == passwordRight && !a.later {
 			out = append(out, a)
 		}
 	}
@@ -58,10 +75,10 @@ func stoppedRight(ctx context.Context, q store.Querier) ([]attempt, error) {
 func orphans(ctx context.Context, q store.Querier) ([]attempt, error) {
 	return once(q, "orphans", func() (out []attempt, err error) {
 		families := map[string]string{}
-		err = store.Each(ctx, q, orphansSQL()+` SELECT CAST(id AS VARCHAR), tenant, actor, app_id, app_name, resource_id, user_agent, client, ip_kind, country, device_id <> '', ip, origin, prefix, pw, stopped, time, day
+		err = store.Each(ctx, q, orphansSQL()+` SELECT CAST(id AS VARCHAR), tenant, actor, app_id, app_name, resource_id, user_agent, client, ip_kind, country, device_id <> '', ip, origin, prefix, pw, stopped, later = 1, time, day
 			FROM orphans ORDER BY time, id`, nil, func(scan scanner) error {
 			var a attempt
-			if err := scan(&a.id, &a.tenant, &a.actor, &a.app, &a.appName, &a.resource, &a.agent, &a.client, &a.kind, &a.country, &a.device, &a.ip, &a.origin, &a.prefix, &a.pw, &a.stopped, &a.at, &a.day); err != nil {
+			if err := scan(&a.id, &a.tenant, &a.actor, &a.app, &a.appName, &a.resource, &a.agent, &a.client, &a.kind, &a.country, &a.device, &a.ip, &a.origin, &a.prefix, &a.pw, &a.stopped, &a.later, &a.at, &a.day); err != nil {
 				return err
 			}
 			a.at, a.day = a.at.UTC(), a.day.UTC()

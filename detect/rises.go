@@ -94,6 +94,13 @@ func sprayRises(ctx context.Context, q store.Querier) ([]*cell, error) {
 		for _, tenant := range sortedKeysOf(byTenant) {
 			out = append(out, tenantRises(tenant, byTenant[tenant], days[tenant], accepted)...)
 		}
+		more, err := settledLater(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range out {
+			c.takeBack(more)
+		}
 		return out, nil
 	})
 }
@@ -153,6 +160,23 @@ func tenantRises(tenant string, rs []attempt, days reachOf, accepted map[[3]stri
 		}
 	}
 	return out
+}
+
+// takeBack adds attempts that the account's later life explained: in the time
+// of a spray, with its application and one of its user agents, they are the
+// spray's, and the later life the guesser's.
+func (c *cell) takeBack(more []attempt) {
+	if c.anyApp {
+		return
+	}
+	agents := c.agents()
+	from, to := c.in[0].at.AddDate(0, 0, -1), c.in[len(c.in)-1].at.AddDate(0, 0, 1)
+	for _, a := range more {
+		if a.tenant == c.tenant && a.app == c.app && agents[a.agent] && a.at.After(from) && a.at.Before(to) {
+			c.in = append(c.in, a)
+		}
+	}
+	slices.SortStableFunc(c.in, func(a, b attempt) int { return a.at.Compare(b.at) })
 }
 
 // choose picks among the rises of an application and of its user agents: a

@@ -49,10 +49,11 @@ const (
 // passwords. A failure is explained when
 //   - the account signed in from that network in the 30 days before, or does
 //     so within half an hour (a typo),
-//   - it signs in from that very address on three days, be it later, or, in
-//     the first week, from that network: the beginning of the evidence is not
-//     the beginning of life. Later than that a network that the account settles
-//     in after the failure may be the guesser's,
+//   - it signs in from that very address on three days, be it later. In the
+//     first week a network in which it settles later explains as well (column
+//     later is 1): the beginning of the evidence is not the beginning of life.
+//     But the one who settles there may be the guesser, so that such a failure
+//     counts again once a spray of the kind is known,
 //   - it came from a device with which the account signs in,
 //   - three or more accounts sign in from that /24 or /48,
 //   - it is one of a device's endless retries with an old password: failures on three days
@@ -116,10 +117,10 @@ func orphansSQL() string {
 	), devices AS (
 		SELECT DISTINCT g_actor AS d_actor, g_device AS d_device FROM good WHERE g_device <> ''
 	), orphans AS (
-		SELECT b.* FROM rest b
+		SELECT b.*, CASE WHEN b.id IN (SELECT t_id FROM settled) THEN 1 ELSE 0 END AS later FROM rest b
 			LEFT JOIN devices d ON d.d_actor = b.actor AND d.d_device = b.device_id
 			LEFT JOIN homes h ON h.h_actor = b.actor AND h.h_origin = b.origin
 		WHERE d.d_actor IS NULL AND h.h_actor IS NULL
-			AND b.id NOT IN (SELECT f_id FROM familiar) AND b.id NOT IN (SELECT t_id FROM settled)
+			AND b.id NOT IN (SELECT f_id FROM familiar)
 	)`
 }
