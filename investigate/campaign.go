@@ -169,6 +169,9 @@ func (b *builder) accounts(ctx context.Context) {
 				}
 				add(upn, role, casefile.Confirmed, x.Since, x.Why, findingID(x.From), capped(x.events))
 			case "account_from_ip":
+				if w := b.g.contexts["account "+upn]; w != nil && !w.guessed {
+					continue // the actor made it: nobody else's account was taken
+				}
 				since, why := x.Since, x.Why
 				if at, ok := b.firstSuccess(ctx, x); ok {
 					since = at

@@ -153,6 +153,7 @@ func (g *grower) seed(ctx context.Context, f *casefile.Finding) error {
 	case "young_consenter":
 		for _, upn := range entities(f, casefile.Account, casefile.RoleTarget) {
 			g.wholeAccount(upn, f.First.Time, f.ID, "it was created shortly before it consented")
+			g.contexts["account "+upn].guessed = false
 		}
 	case "session_second_network":
 		for _, s := range entities(f, casefile.Session, casefile.RoleTarget) {
@@ -311,8 +312,9 @@ func (g *grower) guessed(ctx context.Context, f *casefile.Finding, upn string, i
 		}
 	}
 	if !used && f.First.Sub(g.w.from) >= quietBefore {
+		_, made := g.contexts["account "+upn] // by the actor: there was no password to guess
 		g.wholeAccount(upn, since, f.ID, "its password was guessed, and nobody had signed in to it before")
-		g.contexts["account "+upn].guessed = true
+		g.contexts["account "+upn].guessed = !made
 		return nil
 	}
 	c := g.account(upn, since, f.ID, "its password was guessed: what it does from the addresses of the guessing, and from new ones since that are rare and not the owner's, is the actor's")
@@ -536,6 +538,7 @@ func (g *grower) followChanges(ctx context.Context) error {
 		case event.ClassUserCreate:
 			if strings.Contains(c.target, "@") {
 				g.wholeAccount(strings.ToLower(c.target), c.time, by.ID, "created by the actor ("+why+")")
+				g.contexts["account "+strings.ToLower(c.target)].guessed = false // there was no password to guess
 			}
 		case event.ClassCredentialAdd:
 			for k := range strings.FieldsSeq(c.keyID) {
