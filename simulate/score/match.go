@@ -504,7 +504,7 @@ func needs(kind string) []string {
 	case Apps, Credentials:
 		return []string{"app_credential_added", "app_only_mail_grant", "mail_consent", "first_seen_mailbox_app", "app_many_networks", "service_principal_new_network", "app_breadth", "app_grants_app"}
 	case Mailboxes, Messages:
-		return []string{"first_seen_mailbox_app", "app_many_networks", "app_breadth", "service_principal_new_network", "mail_volume"}
+		return []string{"first_seen_mailbox_app", "app_breadth", "mail_volume"} // those that cannot do without records of mail being read
 	}
 	return nil
 }
