@@ -279,9 +279,11 @@ func (sessionSecondNetwork) finding(us []netUse) (casefile.Finding, bool) {
 	}
 	f.Tenant, f.Severity = second.tenant, casefile.Low
 	switch {
-	case abroad && (interleaved || otherAgent):
+	case abroad && otherAgent:
 		f.Severity = casefile.High
-	case abroad, interleaved && otherAgent:
+	case abroad && interleaved && (us[0].agent == "" || second.agent == ""), interleaved && otherAgent:
+		// With the same user agent it is a journey: who comes home after days
+		// has been in both countries in between, too.
 		f.Severity = casefile.Medium
 	}
 	f.First, f.Last, f.Detected = casefile.TimeOf(us[0].first), casefile.TimeOf(us[0].last), casefile.TimeOf(second.first)
