@@ -58,17 +58,15 @@ func (dormantAccountWakes) Card() Card {
 
 // Detect implements [Detector].
 func (d dormantAccountWakes) Detect(ctx context.Context, q store.Querier) ([]casefile.Finding, error) {
-	// A day of life is one with a sign-in, or with anything else that the
-	// account did. What comes back is the first sign-in after a long silence,
-	// and the first of all where there is evidence before it.
+	// What comes back is the first sign-in after a long time without any, and
+	// the first of all where there is evidence before it. What else the account
+	// did in between is asked for these few.
 	query := acceptedSQL() + `, alive AS (
-		SELECT DISTINCT coalesce(tenant, '') AS tenant, actor, CAST(time AS DATE) AS day FROM events
-		WHERE actor IS NOT NULL AND actor LIKE '%@%' AND time IS NOT NULL AND source <> 'message_trace' AND coalesce(actor_kind, '') IN ('user', 'admin', 'guest', 'unknown', '')
-			AND (class <> 'sign_in' OR outcome = 'success')
+		SELECT DISTINCT coalesce(tenant, '') AS tenant, actor, CAST(time AS DATE) AS day FROM events WHERE ` + peopleSQL + ` AND outcome = 'success'
 	), begins AS (
-		SELECT tenant AS b_tenant, min(day) AS begun FROM accepted GROUP BY tenant
+		SELECT coalesce(tenant, '') AS b_tenant, min(time) AS begun FROM events WHERE class = 'sign_in' AND outcome = 'success' AND time IS NOT NULL GROUP BY coalesce(tenant, '')
 	), gaps AS (
-		SELECT a.tenant, a.actor, a.day, b.begun, lag(a.day) OVER (PARTITION BY a.tenant, a.actor ORDER BY a.day) AS before FROM alive a JOIN begins b ON b.b_tenant = a.tenant
+		SELECT a.tenant, a.actor, a.day, CAST(b.begun AS DATE) AS begun, lag(a.day) OVER (PARTITION BY a.tenant, a.actor ORDER BY a.day) AS before FROM alive a JOIN begins b ON b.b_tenant = a.tenant
 	), woken AS (
 		SELECT tenant AS w_tenant, actor AS w_actor, day AS w_day FROM gaps
 		WHERE before <= day - INTERVAL ` + fmt.Sprint(silentDays) + ` DAY OR before IS NULL AND day >= begun + INTERVAL ` + fmt.Sprint(neverDays) + ` DAY
@@ -152,7 +150,9 @@ func (dormantAccountWakes) finding(v *visit, p *past) (casefile.Finding, bool) {
 	}
 	switch {
 	case !last.IsZero():
-		silent = v.at.Truncate(day).Sub(last)
+		if silent = v.at.Truncate(day).Sub(last); silent < silentDays*day {
+			return casefile.Finding{}, false // it did other things than signing in
+		}
 		how = fmt.Sprintf("its last sign of life before was on %s, %d days earlier", last.Format(time.DateOnly), int(silent/day))
 	case !p.created.IsZero() && v.at.Sub(p.created) < silentDays*day:
 		return casefile.Finding{}, false // a new colleague

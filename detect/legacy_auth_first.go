@@ -81,7 +81,7 @@ func (legacyAuthFirst) Card() Card {
 // Detect implements [Detector].
 func (d legacyAuthFirst) Detect(ctx context.Context, q store.Querier) ([]casefile.Finding, error) {
 	query := acceptedSQL() + `, begins AS (
-		SELECT tenant AS b_tenant, min(time) AS begun FROM accepted GROUP BY tenant
+		SELECT coalesce(tenant, '') AS b_tenant, min(time) AS begun FROM events WHERE class = 'sign_in' AND outcome = 'success' AND time IS NOT NULL GROUP BY coalesce(tenant, '')
 	), legacy AS (
 		SELECT x.*, row_number() OVER (PARTITION BY x.tenant, x.actor ORDER BY x.time, x.id) AS nr FROM accepted x WHERE ` + legacySQL() + `
 	)
@@ -91,7 +91,7 @@ func (d legacyAuthFirst) Detect(ctx context.Context, q store.Querier) ([]casefil
 		return nil, err
 	}
 	users := map[string]int64{}
-	err = store.Each(ctx, q, acceptedSQL()+` SELECT tenant, count(DISTINCT actor) FROM accepted WHERE `+legacySQL()+` GROUP BY tenant`, nil, func(scan scanner) error {
+	err = store.Each(ctx, q, `SELECT coalesce(tenant, ''), count(DISTINCT actor) FROM events WHERE `+peopleSQL+` AND outcome = 'success' AND `+legacySQL()+` GROUP BY coalesce(tenant, '')`, nil, func(scan scanner) error {
 		var t string
 		var n int64
 		err := scan(&t, &n)

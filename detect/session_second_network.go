@@ -77,7 +77,8 @@ func sessionMovesSQL() string {
 			coalesce(max(CASE WHEN who LIKE '%@%' THEN who END), max(who)) AS who
 		FROM placed GROUP BY tenant, kind, unit, family, net
 	), several AS (
-		SELECT kind AS s_kind, unit AS s_unit, family AS s_family FROM nets GROUP BY kind, unit, family HAVING count(*) >= 2
+		SELECT kind AS s_kind, unit AS s_unit, family AS s_family FROM nets GROUP BY kind, unit, family
+		HAVING count(*) >= 2 AND max(CASE WHEN net IN (SELECT c_net FROM common) THEN 0 ELSE 1 END) = 1
 	), ranked AS (
 		SELECT *, CASE WHEN net IN (SELECT c_net FROM common) THEN 1 ELSE 0 END AS is_common,
 			row_number() OVER (PARTITION BY tenant, kind, unit, family ORDER BY first_at, net) AS nr,

@@ -75,15 +75,65 @@ func (d signInBypass) Detect(ctx context.Context, q store.Querier) ([]casefile.F
 			byKey[w.bypassKey] = append(byKey[w.bypassKey], w)
 		}
 	}
-	var out []casefile.Finding
-	for _, k := range slices.SortedFunc(maps.Keys(byKey), func(a, b bypassKey) int {
+	keys := slices.SortedFunc(maps.Keys(byKey), func(a, b bypassKey) int {
 		return cmp.Or(cmp.Compare(a.tenant, b.tenant), cmp.Compare(a.kind, b.kind), cmp.Compare(a.of, b.of), cmp.Compare(a.key, b.key))
-	}) {
-		f, err := d.finding(ctx, q, k, byKey[k])
+	})
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	// Where so many lack sign-ins, the log leaves something out: that is said
+	// once, with the first as examples.
+	many := map[bypassKey]int{}
+	keys = slices.DeleteFunc(keys, func(k bypassKey) bool {
+		group := bypassKey{k.tenant, k.kind, k.of, ""}
+		many[group]++
+		return many[group] > commonMoves
+	})
+	tokens, err := d.tokens(ctx, q, keys)
+	if err != nil {
+		return nil, err
+	}
+	var out []casefile.Finding
+	for _, k := range keys {
+		f, err := d.finding(ctx, q, k, byKey[k], tokens)
 		if err != nil {
 			return nil, err
 		}
+		if n := many[bypassKey{k.tenant, k.kind, k.of, ""}]; n > commonMoves {
+			f.Severity = casefile.Info
+			f.Why += fmt.Sprintf(" So it is with %d, of which the first %d are listed: the log leaves a kind of sign-in out, as far as this says.", n, commonMoves)
+		}
 		out = append(out, f)
+	}
+	return out, nil
+}
+
+// bypassToken is a token without a sign-in.
+type bypassToken struct {
+	tenant, kind, app, who, token string
+	at                            time.Time
+}
+
+// tokens reads the tokens without a sign-in of what was found.
+func (signInBypass) tokens(ctx context.Context, q store.Querier, keys []bypassKey) (out []bypassToken, err error) {
+	apps, accounts := []string{""}, []string{""}
+	for _, k := range keys {
+		if k.of == "app" {
+			apps = append(apps, k.key)
+		} else {
+			accounts = append(accounts, k.key)
+		}
+	}
+	err = store.Each(ctx, q, bypassSQL()+` SELECT tenant, kind, app, who, token, first_at FROM tokens
+		WHERE found = 0 AND (app IN (`+quoted(apps)+`) AND app <> '' OR who IN (`+quoted(accounts)+`) AND who <> '') ORDER BY first_at, token`, nil, func(scan scanner) error {
+		var x bypassToken
+		err := scan(&x.tenant, &x.kind, &x.app, &x.who, &x.token, &x.at)
+		x.at = x.at.UTC()
+		out = append(out, x)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("which tokens have no sign-in: %w", err)
 	}
 	return out, nil
 }
@@ -104,14 +154,14 @@ type bypassWindow struct {
 
 // bypassSQL is a common table expression of tokens: one row each, with the
 // first use, who used it, and whether it has a sign-in (found 1). Only tokens
-// are looked at that were used while the sign-in logs of their kind run.
+// are looked at that were used while the sign-in logs of their kind run. The
+// last grouping is of rows that are one each: DuckDB computes a relation once
+// when it ends in one.
 func bypassSQL() string {
 	const kind = `(CASE WHEN actor_kind IN ('app', 'managed') THEN 'app' ELSE 'people' END)`
 	return `WITH minted AS (
-		SELECT DISTINCT mid FROM (
-			SELECT request_id AS mid FROM events WHERE class = 'sign_in' AND request_id IS NOT NULL
-			UNION ALL SELECT token_id FROM events WHERE class = 'sign_in' AND token_id IS NOT NULL
-		) x
+		SELECT request_id AS mid FROM events WHERE class = 'sign_in' AND request_id IS NOT NULL
+		UNION ALL SELECT token_id FROM events WHERE class = 'sign_in' AND token_id IS NOT NULL AND token_id <> coalesce(request_id, '')
 	), covered AS (
 		SELECT coalesce(tenant, '') AS c_tenant, ` + kind + ` AS c_kind, min(time) AS begun, max(time) AS ended FROM events
 		WHERE class = 'sign_in' AND source = 'signin' AND time IS NOT NULL GROUP BY 1, 2
@@ -123,9 +173,10 @@ func bypassSQL() string {
 			AND coalesce(actor_kind, '') <> 'service'
 		GROUP BY 1, 2, 3
 	), tokens AS (
-		SELECT u.tenant, u.kind, u.token, u.first_at, u.app, u.who, CASE WHEN m.mid IS NULL THEN 0 ELSE 1 END AS found
-		FROM used u JOIN covered c ON c.c_tenant = u.tenant AND c.c_kind = u.kind LEFT JOIN minted m ON m.mid = u.token
+		SELECT u.tenant, u.kind, u.token, u.first_at, u.app, u.who, CASE WHEN u.token IN (SELECT mid FROM minted) THEN 1 ELSE 0 END AS found
+		FROM used u JOIN covered c ON c.c_tenant = u.tenant AND c.c_kind = u.kind
 		WHERE u.first_at >= c.begun + INTERVAL ` + fmt.Sprint(bypassWarmUp) + ` DAY AND u.first_at <= c.ended
+		GROUP BY 1, 2, 3, 4, 5, 6, 7
 	)`
 }
 
@@ -139,21 +190,34 @@ func (signInBypass) windows(ctx context.Context, q store.Querier) ([]bypassWindo
 		SELECT tenant, kind, 'app' AS of_what, app AS k, first_at, found FROM tokens WHERE app <> ''
 		UNION ALL SELECT t.tenant, t.kind, 'account', t.who, t.first_at, t.found FROM tokens t JOIN by_app a ON a.a_tenant = t.tenant AND a.a_kind = t.kind AND a.a_app = t.app
 			WHERE t.kind = 'people' AND t.who <> '' AND a.f >= ` + fmt.Sprint(bypassFound) + ` * a.n
-	), timed AS (
-		SELECT tenant, kind, of_what, k, 1 AS days, CAST(floor(epoch_us(first_at) / 86400000000) AS BIGINT) AS win, found FROM keyed
-		UNION ALL SELECT tenant, kind, of_what, k, 7, CAST(floor(epoch_us(first_at) / 604800000000) AS BIGINT), found FROM keyed
+	), by_day AS (
+		SELECT tenant, kind, of_what, k, CAST(floor(epoch_us(first_at) / 86400000000) AS BIGINT) AS win, count(*) AS n, count(*) - sum(found) AS missing FROM keyed GROUP BY 1, 2, 3, 4, 5
+	), by_week AS (
+		SELECT tenant, kind, of_what, k, CAST(floor(win / 7) AS BIGINT) AS win, sum(n) AS n, sum(missing) AS missing FROM by_day GROUP BY 1, 2, 3, 4, 5
 	), cells AS (
-		SELECT tenant, kind, of_what, k, days, win, count(*) AS n, count(*) - sum(found) AS missing FROM timed GROUP BY tenant, kind, of_what, k, days, win
-	), summed AS (
-		SELECT tenant, kind, of_what, k, days, win, n, missing,
-			sum(n) OVER (PARTITION BY tenant, kind, of_what, days, win) - n AS others, sum(missing) OVER (PARTITION BY tenant, kind, of_what, days, win) - missing AS others_missing,
-			sum(n) OVER (PARTITION BY tenant, kind, of_what, days) - sum(n) OVER (PARTITION BY tenant, kind, of_what, days, k) AS all_n,
-			sum(missing) OVER (PARTITION BY tenant, kind, of_what, days) - sum(missing) OVER (PARTITION BY tenant, kind, of_what, days, k) AS all_missing,
-			sum(CASE WHEN n >= ` + fmt.Sprint(bypassTokens) + ` THEN 1 ELSE 0 END) OVER (PARTITION BY tenant) AS tests
-		FROM cells
+		SELECT tenant, kind, of_what, k, 1 AS days, win, n, missing FROM by_day
+		UNION ALL SELECT tenant, kind, of_what, k, 7, win, n, missing FROM by_week
+	), hits AS (
+		SELECT * FROM cells WHERE missing >= ` + fmt.Sprint(bypassTokens) + ` AND missing >= ` + fmt.Sprint(bypassShare) + ` * n
+	), by_key AS (
+		SELECT tenant AS k_tenant, kind AS k_kind, of_what AS k_of, k AS k_key, sum(n) AS k_n, sum(missing) AS k_missing FROM by_day WHERE k IN (SELECT k FROM hits) GROUP BY 1, 2, 3, 4
+	), by_window AS (
+		SELECT tenant AS w_tenant, kind AS w_kind, of_what AS w_of, days AS w_days, win AS w_win, sum(n) AS w_n, sum(missing) AS w_missing FROM cells GROUP BY 1, 2, 3, 4, 5
+	), by_kind AS (
+		SELECT tenant AS a_tenant, kind AS a_kind, of_what AS a_of, sum(n) AS a_n, sum(missing) AS a_missing FROM by_day GROUP BY 1, 2, 3
+	), tested AS (
+		SELECT tenant AS t_tenant, count(*) AS tests FROM cells WHERE n >= ` + fmt.Sprint(bypassTokens) + ` GROUP BY tenant
+	), beside AS (
+		SELECT h.tenant AS tenant, h.kind AS kind, h.of_what AS of_what, h.k AS k, h.days AS days, h.win AS win, h.n AS n, h.missing AS missing,
+			w.w_n - h.n AS others, w.w_missing - h.missing AS others_missing, a.a_n - y.k_n AS all_n, a.a_missing - y.k_missing AS all_missing, t.tests AS tests
+		FROM hits h
+			JOIN by_key y ON y.k_tenant = h.tenant AND y.k_kind = h.kind AND y.k_of = h.of_what AND y.k_key = h.k
+			JOIN by_window w ON w.w_tenant = h.tenant AND w.w_kind = h.kind AND w.w_of = h.of_what AND w.w_days = h.days AND w.w_win = h.win
+			JOIN by_kind a ON a.a_tenant = h.tenant AND a.a_kind = h.kind AND a.a_of = h.of_what
+			JOIN tested t ON t.t_tenant = h.tenant
 	)
-	SELECT tenant, kind, of_what, k, days, win, n, missing, CAST(others AS DOUBLE), CAST(others_missing AS DOUBLE), CAST(all_n AS DOUBLE), CAST(all_missing AS DOUBLE), CAST(tests AS DOUBLE) FROM summed
-	WHERE missing >= ` + fmt.Sprint(bypassTokens) + ` AND missing >= ` + fmt.Sprint(bypassShare) + ` * n AND all_n >= ` + fmt.Sprint(bypassOthers) + ` AND all_missing <= ` + fmt.Sprint(1-bypassFound) + ` * all_n
+	SELECT tenant, kind, of_what, k, CAST(days AS BIGINT), win, CAST(n AS BIGINT), CAST(missing AS BIGINT), CAST(others AS DOUBLE), CAST(others_missing AS DOUBLE), CAST(all_n AS DOUBLE), CAST(all_missing AS DOUBLE), CAST(tests AS DOUBLE) FROM beside
+	WHERE all_n >= ` + fmt.Sprint(bypassOthers) + ` AND all_missing <= ` + fmt.Sprint(1-bypassFound) + ` * all_n
 	ORDER BY tenant, kind, of_what, k, days, win`
 	var out []bypassWindow
 	err := store.Each(ctx, q, query, nil, func(scan scanner) error {
@@ -183,7 +247,7 @@ func binomialTail(n, k int64, p float64) float64 {
 	return min(sum, 1)
 }
 
-func (signInBypass) finding(ctx context.Context, q store.Querier, k bypassKey, ws []bypassWindow) (casefile.Finding, error) {
+func (signInBypass) finding(ctx context.Context, q store.Querier, k bypassKey, ws []bypassWindow, missing []bypassToken) (casefile.Finding, error) {
 	// The window that says most decides; the others add events.
 	best := slices.MinFunc(ws, func(a, b bypassWindow) int { return cmp.Compare(a.tail, b.tail) })
 	from, to := ws[0].from, ws[0].to
@@ -196,16 +260,18 @@ func (signInBypass) finding(ctx context.Context, q store.Querier, k bypassKey, w
 		}
 	}
 	f := casefile.Finding{Tenant: k.tenant, Severity: casefile.High}
-	column := "who"
-	if k.of == "app" {
-		column = "app"
+	var list []string
+	for _, x := range missing {
+		of := x.who
+		if k.of == "app" {
+			of = x.app
+		}
+		if x.tenant == k.tenant && x.kind == k.kind && of == k.key && !x.at.Before(from) && x.at.Before(to) && len(list) < casefile.MaxEvents {
+			list = append(list, x.token)
+		}
 	}
-	with := bypassSQL() + `, missing AS (
-		SELECT token FROM tokens WHERE tenant = ? AND kind = ? AND ` + column + ` = ? AND found = 0 AND first_at >= ? AND first_at < ?
-	)`
-	args := []any{k.tenant, k.kind, k.key, from, to}
-	where := `events WHERE source IN ('ual', 'graph_activity') AND class <> 'sign_in' AND coalesce(tenant, '') = ` + quoted([]string{k.tenant}) + ` AND token_id IN (SELECT token FROM missing)`
-	c, err := cite(ctx, q, with, where, args...)
+	where := `events WHERE source IN ('ual', 'graph_activity') AND class <> 'sign_in' AND coalesce(tenant, '') = ` + quoted([]string{k.tenant}) + ` AND token_id IN (` + quoted(list) + `)`
+	c, err := cite(ctx, q, "", where)
 	if err != nil {
 		return f, err
 	}
@@ -214,8 +280,8 @@ func (signInBypass) finding(ctx context.Context, q store.Querier, k bypassKey, w
 	// Tokens always join, so that a few are enough; of accounts and
 	// applications all count.
 	tokens := 0
-	err = store.Each(ctx, q, with+` SELECT token_id, min(time), max(time), max(coalesce(actor, '')), max(coalesce(app_id, '')), max(coalesce(app_name, '')), max(coalesce(sp_id, '')),
-			max(CASE WHEN coalesce(ip_service, false) THEN '' ELSE coalesce(ip, '') END) FROM `+where+` GROUP BY token_id ORDER BY 2, 1`, args, func(scan scanner) error {
+	err = store.Each(ctx, q, `SELECT token_id, min(time), max(time), max(coalesce(actor, '')), max(coalesce(app_id, '')), max(coalesce(app_name, '')), max(coalesce(sp_id, '')),
+			max(CASE WHEN coalesce(ip_service, false) THEN '' ELSE coalesce(ip, '') END) FROM `+where+` GROUP BY token_id ORDER BY 2, 1`, nil, func(scan scanner) error {
 		var token, actor, app, name, sp, ip string
 		var first, last time.Time
 		if err := scan(&token, &first, &last, &actor, &app, &name, &sp, &ip); err != nil {

@@ -64,9 +64,12 @@ const (
 
 // Detect implements [Detector].
 func (d singleFactorNewNetwork) Detect(ctx context.Context, q store.Querier) ([]casefile.Finding, error) {
+	// Of the first sign-ins from a network those of accounts whose password was
+	// ever wrong, or with a tool, come back: whether it was wrong before, and
+	// where, is asked for these.
 	tools := quoted(sortedKeysOf(adminTools()))
 	query := acceptedSQL() + `, begins AS (
-		SELECT tenant AS b_tenant, min(time) AS begun FROM accepted GROUP BY tenant
+		SELECT coalesce(tenant, '') AS b_tenant, min(time) AS begun FROM events WHERE class = 'sign_in' AND outcome = 'success' AND time IS NOT NULL GROUP BY coalesce(tenant, '')
 	), multi AS (
 		SELECT DISTINCT tenant AS m_tenant, actor AS m_actor FROM accepted WHERE detail LIKE '%"auth_requirement":"multi"%'
 	), single AS (
@@ -81,13 +84,9 @@ func (d singleFactorNewNetwork) Detect(ctx context.Context, q store.Querier) ([]
 			JOIN begins b ON b.b_tenant = s.tenant
 			LEFT JOIN first_app p ON p.p_tenant = s.tenant AND p.p_actor = s.actor AND p.p_app = s.app_id
 		WHERE s.device_id = '' AND s.time >= b.begun + INTERVAL ` + fmt.Sprint(warmUpDays) + ` DAY
-	), wrong AS (
-		SELECT coalesce(tenant, '') AS w_tenant, actor AS w_actor, time AS w_time FROM events WHERE ` + peopleSQL + ` AND coalesce(outcome, '') <> 'success' AND ` + passwordSQL() + ` = 'wrong'
-			AND actor IN (SELECT actor FROM fresh)
-	), tried AS (
-		SELECT DISTINCT f.id AS t_id FROM fresh f JOIN wrong w ON w.w_tenant = f.tenant AND w.w_actor = f.actor WHERE w.w_time < f.time AND w.w_time >= f.time - INTERVAL ` + fmt.Sprint(int(wrongBefore.Hours())/24) + ` DAY
 	)
-	SELECT ` + visitColumns + ` FROM fresh s WHERE s.id IN (SELECT t_id FROM tried) OR s.app_since = s.time ORDER BY s.time, s.id`
+	SELECT ` + visitColumns + ` FROM fresh s WHERE s.app_since = s.time
+		OR s.actor IN (SELECT actor FROM events WHERE ` + peopleSQL + ` AND coalesce(outcome, '') <> 'success' AND ` + passwordSQL() + ` = 'wrong') ORDER BY s.time, s.id`
 	vs, err := readVisits(ctx, q, query)
 	if err != nil {
 		return nil, err

@@ -67,7 +67,7 @@ func readVisits(ctx context.Context, q store.Querier, query string, args ...any)
 	if err != nil {
 		return nil, fmt.Errorf("sign-ins to look at: %w", err)
 	}
-	for chunk := range slices.Chunk(out, 400) {
+	for chunk := range slices.Chunk(out, 1500) { // ClickHouse takes questions of 256 KiB
 		if err := surround(ctx, q, chunk); err != nil {
 			return nil, fmt.Errorf("what is ordinary around sign-ins: %w", err)
 		}
