@@ -52,50 +52,63 @@ func (sessionSecondNetwork) Card() Card {
 // known.
 func sessionMovesSQL() string {
 	const columns = `coalesce(tenant, '') AS tenant, lower(coalesce(nullif(actor, ''), actor_id, '')) AS who, ip, coalesce(asn, 0) AS asn, coalesce(country, '') AS country,
+			CASE WHEN user_agent LIKE '%Windows%' THEN 'Windows' WHEN user_agent LIKE '%iP%' OR user_agent LIKE '%Mac%' THEN 'Apple' WHEN user_agent LIKE '%Android%' OR user_agent LIKE '%Linux%' THEN 'Linux' ELSE '' END AS os,
 			min(time) AS first_at, max(time) AS last_at, count(*) AS n, max(coalesce(user_agent, '')) AS agent`
 	const used = `ip IS NOT NULL AND ip <> '' AND coalesce(ip_service, false) = false AND coalesce(actor_kind, '') IN ('user', 'admin', 'guest', 'unknown', '')
 			AND coalesce(outcome, '') <> 'failure' AND time IS NOT NULL
 			AND class IN ('sign_in', 'mail_access', 'attachment_access', 'mail_send', 'file_access', 'graph_request', 'inbox_rule', 'search', 'consent', 'app_role_grant')`
 	return `WITH by_session AS (
-		SELECT session_id AS session, '' AS token, ` + columns + ` FROM events WHERE session_id IS NOT NULL AND session_id <> '' AND ` + used + ` GROUP BY 1, 2, 3, 4, 5, 6, 7
+		SELECT session_id AS session, '' AS token, ` + columns + ` FROM events WHERE session_id IS NOT NULL AND session_id <> '' AND ` + used + ` GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
 	), by_token AS (
-		SELECT '' AS session, token_id AS token, ` + columns + ` FROM events WHERE coalesce(session_id, '') = '' AND token_id IS NOT NULL AND token_id <> '' AND ` + used + ` GROUP BY 1, 2, 3, 4, 5, 6, 7
+		SELECT '' AS session, token_id AS token, ` + columns + ` FROM events WHERE coalesce(session_id, '') = '' AND token_id IS NOT NULL AND token_id <> '' AND ` + used + ` GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
 	), minted AS (
 		SELECT request_id AS m_id, max(session_id) AS m_session FROM events
 		WHERE class = 'sign_in' AND request_id IS NOT NULL AND session_id IS NOT NULL AND session_id <> '' AND request_id IN (SELECT token FROM by_token) GROUP BY request_id
 	), uses AS (
-		SELECT 'session' AS kind, session AS unit, tenant, who, ip, asn, country, first_at, last_at, n, agent FROM by_session
-		UNION ALL SELECT CASE WHEN m.m_id IS NULL THEN 'token' ELSE 'session' END, coalesce(m.m_session, t.token), t.tenant, t.who, t.ip, t.asn, t.country, t.first_at, t.last_at, t.n, t.agent
+		SELECT 'session' AS kind, session AS unit, tenant, who, ip, asn, country, os, first_at, last_at, n, agent FROM by_session
+		UNION ALL SELECT CASE WHEN m.m_id IS NULL THEN 'token' ELSE 'session' END, coalesce(m.m_session, t.token), t.tenant, t.who, t.ip, t.asn, t.country, t.os, t.first_at, t.last_at, t.n, t.agent
 			FROM by_token t LEFT JOIN minted m ON m.m_id = t.token
 	), placed AS (
 		SELECT *, ` + networkSQL() + ` AS net, CASE WHEN asn > 0 THEN 'as' WHEN ip LIKE '%:%' THEN 'v6' ELSE 'v4' END AS family FROM uses
 	), common AS (
 		SELECT net AS c_net FROM placed GROUP BY net
 		HAVING count(DISTINCT CASE WHEN who LIKE '%@%' THEN who END) >= 3 OR count(DISTINCT CASE WHEN who NOT LIKE '%@%' AND who <> '' THEN who END) >= 3
+	), shared AS (
+		SELECT ip AS s_ip FROM placed GROUP BY ip HAVING count(DISTINCT CASE WHEN who <> '' THEN who END) >= 3
 	), nets AS (
-		SELECT tenant, kind, unit, family, net, min(first_at) AS first_at, max(last_at) AS last_at, sum(n) AS n, max(country) AS country, max(ip) AS ip, max(agent) AS agent,
+		SELECT tenant, kind, unit, family, net, coalesce(max(CASE WHEN ip NOT IN (SELECT s_ip FROM shared) THEN country END), '') AS away, max(os) AS os,
+			coalesce(min(CASE WHEN os <> '' AND ip NOT IN (SELECT s_ip FROM shared) THEN os END), '') AS os_low, coalesce(max(CASE WHEN os <> '' AND ip NOT IN (SELECT s_ip FROM shared) THEN os END), '') AS os_high, min(first_at) AS first_at, max(last_at) AS last_at, sum(n) AS n, max(country) AS country, max(ip) AS ip, max(agent) AS agent,
 			coalesce(max(CASE WHEN who LIKE '%@%' THEN who END), max(who)) AS who
 		FROM placed GROUP BY tenant, kind, unit, family, net
 	), several AS (
 		SELECT kind AS s_kind, unit AS s_unit, family AS s_family FROM nets GROUP BY kind, unit, family
-		HAVING count(*) >= 2 AND max(CASE WHEN net IN (SELECT c_net FROM common) THEN 0 ELSE 1 END) = 1
+		HAVING count(*) >= 2 AND (min(os_low) <> max(os) OR max(CASE WHEN net IN (SELECT c_net FROM common) THEN 0 ELSE 1 END) = 1 OR count(DISTINCT CASE WHEN away <> '' THEN away END) >= ` + fmt.Sprint(tour) + `)
 	), ranked AS (
 		SELECT *, CASE WHEN net IN (SELECT c_net FROM common) THEN 1 ELSE 0 END AS is_common,
 			row_number() OVER (PARTITION BY tenant, kind, unit, family ORDER BY first_at, net) AS nr,
 			max(last_at) OVER (PARTITION BY tenant, kind, unit, family ORDER BY first_at, net ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS last_before,
+			first_value(os) OVER (PARTITION BY tenant, kind, unit, family ORDER BY first_at, net) AS os0,
 			first_value(country) OVER (PARTITION BY tenant, kind, unit, family ORDER BY first_at, net) AS country0,
 			first_value(agent) OVER (PARTITION BY tenant, kind, unit, family ORDER BY first_at, net) AS agent0
 		FROM nets JOIN several ON s_kind = kind AND s_unit = unit AND s_family = family
 	), moved AS (
 		SELECT tenant AS j_tenant, kind AS j_kind, unit AS j_unit, family AS j_family, min(first_at) AS j_first, max(last_at) AS j_last, max(who) AS j_who,
-			max(CASE WHEN first_at < last_before THEN 1 ELSE 0 END) AS interleaved,
-			max(CASE WHEN country <> '' AND country0 <> '' AND country <> country0 THEN 1 ELSE 0 END) AS abroad,
-			max(CASE WHEN agent <> '' AND agent0 <> '' AND agent <> agent0 THEN 1 ELSE 0 END) AS other_agent
-		FROM ranked WHERE nr > 1 AND is_common = 0 GROUP BY 1, 2, 3, 4
+			max(CASE WHEN nr > 1 AND is_common = 0 AND first_at < last_before THEN 1 ELSE 0 END) AS interleaved,
+			max(CASE WHEN nr > 1 AND is_common = 0 AND country <> '' AND country0 <> '' AND country <> country0 THEN 1 ELSE 0 END) AS abroad,
+			max(CASE WHEN nr > 1 AND is_common = 0 AND agent <> '' AND agent0 <> '' AND agent <> agent0 THEN 1 ELSE 0 END) AS other_agent,
+			max(CASE WHEN nr > 1 AND is_common = 0 THEN 1 ELSE 0 END) AS strange,
+			max(CASE WHEN nr > 1 AND os0 <> '' AND os_low <> '' AND (os_low <> os0 OR os_high <> os0) THEN 1 ELSE 0 END) AS other_os,
+			count(DISTINCT CASE WHEN away <> '' THEN away END) AS countries
+		FROM ranked GROUP BY 1, 2, 3, 4
 	), judged AS (
-		SELECT *, CASE WHEN abroad = 1 OR interleaved = 1 AND other_agent = 1 THEN 1 ELSE 0 END AS severe FROM moved
+		SELECT *, CASE WHEN abroad = 1 OR interleaved = 1 AND other_agent = 1 OR other_os = 1 OR countries >= ` + fmt.Sprint(tour) + ` THEN 1 ELSE 0 END AS severe FROM moved
+		WHERE strange = 1 OR other_os = 1 OR countries >= ` + fmt.Sprint(tour) + `
 	)`
 }
+
+// tour is in how many countries a session has addresses of its own when it is
+// no journey any more. Those of offices and VPNs do not count.
+const tour = 3
 
 // commonMoves is from how many slight findings in a tenant on moving sessions
 // are ordinary there and say nothing one by one.
@@ -114,7 +127,7 @@ func (d sessionSecondNetwork) Detect(ctx context.Context, q store.Querier) ([]ca
 			min(j_first) OVER (PARTITION BY j_tenant, severe) AS begun, max(j_last) OVER (PARTITION BY j_tenant, severe) AS ended
 		FROM chosen
 	)
-	SELECT n.tenant, n.kind, n.unit, n.family, n.net, n.first_at, n.last_at, CAST(n.n AS BIGINT), n.country, n.ip, n.agent, n.who, n.is_common, c.severe, CAST(c.sessions AS BIGINT), CAST(c.accounts AS BIGINT), c.begun, c.ended
+	SELECT n.tenant, n.kind, n.unit, n.family, n.net, n.first_at, n.last_at, CAST(n.n AS BIGINT), n.country, n.away, n.os0, n.os_low, n.os_high, n.ip, n.agent, n.who, n.is_common, c.severe, CAST(c.sessions AS BIGINT), CAST(c.accounts AS BIGINT), c.begun, c.ended
 	FROM ranked n JOIN counted c ON c.j_tenant = n.tenant AND c.j_kind = n.kind AND c.j_unit = n.unit AND c.j_family = n.family
 	WHERE c.severe = 1 OR c.k <= ` + fmt.Sprint(commonMoves) + `
 	ORDER BY n.tenant, n.kind, n.unit, n.family, n.nr`
@@ -131,7 +144,7 @@ func (d sessionSecondNetwork) Detect(ctx context.Context, q store.Querier) ([]ca
 		var u netUse
 		var m slightMoves
 		var severe int64
-		if err := scan(&u.tenant, &u.kind, &u.session, &u.family, &u.net, &u.first, &u.last, &u.n, &u.country, &u.ip, &u.agent, &u.who, &u.common, &severe, &m.sessions, &m.accounts, &m.first, &m.last); err != nil {
+		if err := scan(&u.tenant, &u.kind, &u.session, &u.family, &u.net, &u.first, &u.last, &u.n, &u.country, &u.away, &u.os0, &u.osLow, &u.osHigh, &u.ip, &u.agent, &u.who, &u.common, &severe, &m.sessions, &m.accounts, &m.first, &m.last); err != nil {
 			return err
 		}
 		if severe == 0 {
@@ -238,10 +251,17 @@ func (sessionSecondNetwork) cite(ctx context.Context, q store.Querier, fs []case
 }
 
 type netUse struct {
-	tenant, kind, session, family, net, country, ip, agent, who string
-	first, last                                                 time.Time
-	n                                                           int64
-	common                                                      int64
+	tenant, kind, session, family, net, country, away, os0, osLow, osHigh, ip, agent, who string
+	first, last                                                                           time.Time
+	n                                                                                     int64
+	common                                                                                int64
+}
+
+// otherOS reports whether somebody with another operating system than that
+// with which the session began was in a network, from an address that is not
+// the organization's.
+func (u *netUse) otherOS() bool {
+	return u.os0 != "" && u.osLow != "" && (u.osLow != u.os0 || u.osHigh != u.os0)
 }
 
 func (sessionSecondNetwork) finding(us []netUse) (casefile.Finding, bool) {
@@ -251,8 +271,17 @@ func (sessionSecondNetwork) finding(us []netUse) (casefile.Finding, bool) {
 	}
 	var second *netUse
 	interleaved, abroad, otherAgent := false, false, false
+	countries := map[string]bool{}
+	for i := range us {
+		if us[i].away != "" {
+			countries[us[i].away] = true
+		}
+	}
+	onTour, otherOS := len(countries) >= tour, false
 	for i := 1; i < len(us); i++ {
-		if us[i].common == 1 {
+		otherOS = otherOS || us[i].otherOS()
+		away := us[i].away != "" && us[i].away != us[0].country
+		if us[i].common == 1 && !(onTour && away) && !us[i].otherOS() {
 			continue
 		}
 		if second == nil {
@@ -262,7 +291,7 @@ func (sessionSecondNetwork) finding(us []netUse) (casefile.Finding, bool) {
 		for j := range i {
 			interleaved = interleaved || us[i].first.Before(us[j].last)
 		}
-		if us[0].country != "" && us[i].country != "" && us[0].country != us[i].country {
+		if c := firstOf(us[i].away, us[i].country); us[0].country != "" && c != "" && us[0].country != c {
 			abroad = true
 		}
 		if us[0].agent != "" && us[i].agent != "" && us[0].agent != us[i].agent {
@@ -280,20 +309,28 @@ func (sessionSecondNetwork) finding(us []netUse) (casefile.Finding, bool) {
 	}
 	f.Tenant, f.Severity = second.tenant, casefile.Low
 	switch {
-	case abroad && otherAgent:
+	case abroad && otherAgent, otherOS && abroad:
 		f.Severity = casefile.High
 	case abroad && interleaved && (us[0].agent == "" || second.agent == ""), interleaved && otherAgent:
 		// With the same user agent it is a journey: who comes home after days
 		// has been in both countries in between, too.
 		f.Severity = casefile.Medium
+	case otherOS, onTour:
+		// A copied user agent hides the change of device, not that nobody
+		// tours with a session that proxies of several countries share.
+		f.Severity = casefile.Medium
 	}
-	f.First, f.Last, f.Detected = casefile.TimeOf(us[0].first), casefile.TimeOf(us[0].last), casefile.TimeOf(second.first)
+	f.First, f.Last, f.Detected = casefile.TimeOf(second.first), casefile.TimeOf(second.last), casefile.TimeOf(second.first)
 	f.Entities = []casefile.Entity{{Kind: casefile.EntityKind(second.kind), ID: second.session, Role: casefile.RoleTarget}, {Kind: casefile.Account, ID: second.who, Role: casefile.RoleTarget}}
 	var where []string
 	for i, u := range us {
 		f.Last = casefile.Later(f.Last, casefile.TimeOf(u.last))
 		role := casefile.RoleTarget
-		if i > 0 && u.common == 0 {
+		// Where it differs in country or program, that part is strange; the rest
+		// may be its owner at home.
+		strange := us[0].country != "" && u.country != "" && us[0].country != u.country || us[0].agent != "" && u.agent != "" && us[0].agent != u.agent
+		strange = strange || u.otherOS()
+		if i > 0 && (u.common == 0 || u.otherOS() || onTour && u.away != "" && strange) && (strange || !abroad && !otherAgent) {
 			role = casefile.RoleSource
 		}
 		f.Entities = append(f.Entities, casefile.Entity{Kind: casefile.IP, ID: u.ip, Role: role})
@@ -311,6 +348,12 @@ func (sessionSecondNetwork) finding(us []netUse) (casefile.Finding, bool) {
 	}
 	if otherAgent {
 		f.Why += " The user agent changed with the network."
+	}
+	if otherOS {
+		f.Why += " The operating system changed with it, which that of one browser does not."
+	}
+	if onTour {
+		f.Why += fmt.Sprintf(" Addresses that only it uses lie in %d countries.", len(countries))
 	}
 	return f, true
 }

@@ -75,6 +75,9 @@ func (b *builder) start(ctx context.Context) error {
 	default:
 		p.StartBasis = "first record of: " + f.Title
 	}
+	if !p.InitialAccess.IsZero() && p.InitialAccess.Before(p.Start.Time) {
+		p.Start, p.StartBasis = p.InitialAccess, "first sign-in that is held to be the actor's"
+	}
 	if !p.InitialAccess.IsZero() && !guessing(f) && !explained {
 		p.OriginOutside = true
 		p.StartBasis += "; how the actor came in is outside the evidence"
@@ -336,7 +339,7 @@ func (b *builder) addresses(ctx context.Context) error {
 	for _, k := range b.g.order {
 		x := b.g.contexts[k]
 		w, args := x.where(true)
-		if w == "" {
+		if w == "" || x.maybe {
 			continue
 		}
 		err := store.Each(ctx, b.q, `SELECT coalesce(ip, ''), coalesce(session_id, ''), coalesce(token_id, ''), max(coalesce(actor, '')), count(*), min(time), max(time) FROM events
@@ -735,7 +738,7 @@ func (b *builder) searches(ctx context.Context, add func(casefile.TimelineEntry)
 	for _, k := range b.g.order {
 		x := b.g.contexts[k]
 		w, args := x.where(true)
-		if w == "" {
+		if w == "" || x.maybe {
 			continue
 		}
 		err := store.Each(ctx, b.q, `SELECT CAST(id AS VARCHAR), time, coalesce(mailbox, ''), coalesce(mailbox_id, ''), coalesce(detail, '') FROM events

@@ -31,25 +31,31 @@ type grower struct {
 	contexts map[string]*grown
 	order    []string
 	learned  map[string]*casefile.CredentialRef
+	seen     map[string][]visit // by account
 }
 
 // grown is a context with what is needed to find its records.
 type grown struct {
 	casefile.Context
-	accounts []string
-	apps     []string // all ids of the application
-	ips      []string // empty: from anywhere
-	tokens   []string
-	sessions []string
-	events   []string
-	root     string // of the application
-	whole    bool   // whatever it did since is the actor's
-	guessed  bool   // an account that somebody owned before
-	newMail  bool   // whatever mail it read since is: it never read any before
+	accounts        []string
+	apps            []string // all ids of the application
+	ips             []string // empty: from anywhere
+	tokens          []string
+	sessions        []string
+	events          []string
+	root            string   // of the application
+	whole           bool     // whatever it did since is the actor's
+	guessed         bool     // an account that somebody owned before
+	newMail         bool     // whatever mail it read since is: it never read any before
+	maybe           bool     // the owner's as well as the actor's: all that it reached is possible
+	stolen          []string // sessions that the owner began and the actor used
+	unclear         []string // addresses of an account that are neither's for sure
+	unclearSince    time.Time
+	ownerWith, with map[string]bool // programs of the account's owner, and the actor's
 }
 
 func newGrower(w *world, q store.Querier) *grower {
-	return &grower{w: w, q: q, contexts: map[string]*grown{}, learned: map[string]*casefile.CredentialRef{}}
+	return &grower{w: w, q: q, contexts: map[string]*grown{}, learned: map[string]*casefile.CredentialRef{}, seen: map[string][]visit{}}
 }
 
 // grow runs to a fixpoint.
@@ -74,8 +80,13 @@ func (g *grower) grow(ctx context.Context, fs []casefile.Finding) error {
 			break
 		}
 	}
-	for _, k := range g.order {
-		g.contexts[k].finish()
+	for _, k := range slices.Clone(g.order) {
+		c := g.contexts[k]
+		c.finish()
+		if u := g.unclearOf(c); u != nil {
+			g.contexts[u.ID] = u
+			g.order = append(g.order, u.ID)
+		}
 	}
 	return nil
 }
@@ -156,6 +167,16 @@ func (g *grower) seed(ctx context.Context, f *casefile.Finding) error {
 			g.contexts["account "+upn].guessed = false
 		}
 	case "session_second_network":
+		// The session is the owner's: what of the account is the actor's is told
+		// by address, token and program, see owner.go.
+		if upns := entities(f, casefile.Account, casefile.RoleTarget); len(upns) == 1 && f.Severity.Rank() >= casefile.Medium.Rank() {
+			if from := entities(f, casefile.IP, casefile.RoleSource); len(from) > 0 {
+				c := g.account(upns[0], f.Detected.Time, f.ID, "its session was used from a second network: what comes from there is the actor's")
+				c.addIPs(from...)
+				c.stolen = addTo(c.stolen, entities(f, casefile.Session, casefile.RoleTarget))
+				return g.seedIdentity(ctx, f)
+			}
+		}
 		for _, s := range entities(f, casefile.Session, casefile.RoleTarget) {
 			c := g.add("session", s, f.Detected.Time, f.ID, "the session was used from a second network: what comes from there is the actor's")
 			c.addSessions(s)
@@ -243,7 +264,7 @@ func (g *grower) seed(ctx context.Context, f *casefile.Finding) error {
 					rare = append(rare, ip)
 				}
 			}
-			if ss := entities(f, casefile.Session, casefile.RoleUsed); len(ss) > 0 {
+			if ss := entities(f, casefile.Session, casefile.RoleUsed); len(ss) > 0 && len(rare) == 0 {
 				c := g.add("session", ss[0], f.First.Time, f.ID, "the rule was made in this session")
 				c.addSessions(ss...)
 			}
@@ -483,13 +504,18 @@ func (g *grower) useAccounts(ctx context.Context) error {
 		if c.Kind != "account_from_ip" || len(c.ips) == 0 {
 			continue
 		}
+		if err := g.separate(ctx, c); err != nil {
+			return err
+		}
 		err := store.Each(ctx, g.q, `SELECT coalesce(session_id, ''), coalesce(token_id, ''), coalesce(request_id, '') FROM events
 			WHERE class = 'sign_in' AND actor = ? AND ip IN (`+quoted(c.ips)+`) AND time >= ? AND outcome = 'success' ORDER BY time, id`, []any{c.accounts[0], c.Since.Time}, func(scan scanner) error {
 			var session, token, request string
 			if err := scan(&session, &token, &request); err != nil {
 				return err
 			}
-			c.addSessions(session)
+			if g.began(c, session) {
+				c.addSessions(session)
+			}
 			c.addTokens(token, request)
 			return nil
 		})
@@ -618,7 +644,7 @@ func (c *grown) where(mail bool) (string, []any) {
 	switch c.Kind {
 	case "account":
 		any_ = append(any_, `actor IN (`+quoted(c.accounts)+`)`)
-	case "account_from_ip":
+	case "account_from_ip", "account_unclear":
 		any_ = append(any_, `(actor IN (`+quoted(c.accounts)+`)`+ips+`)`)
 		if len(c.sessions) > 0 {
 			any_ = append(any_, `session_id IN (`+quoted(c.sessions)+`)`)

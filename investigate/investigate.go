@@ -203,7 +203,7 @@ func (w *world) campaign(ctx context.Context, q store.Querier, comp *component, 
 		}
 		acts[k] = a
 		camp.Contexts = append(camp.Contexts, x.Context)
-		if a.n > 0 {
+		if a.n > 0 && !x.maybe {
 			camp.End = casefile.Later(camp.End, casefile.TimeOf(a.last))
 		}
 	}

@@ -40,7 +40,8 @@ type box struct {
 	events   []string // in order of time
 	seen     map[string]bool
 	binds    []bind
-	lost     int64 // items that records count and do not name
+	unclear  []string // records that may be the owner's
+	lost     int64    // items that records count and do not name
 	cut      []string
 	graph    []graphRead
 	windows  []casefile.Window
@@ -60,6 +61,7 @@ type graphRead struct {
 	event, item, context string
 	app, token           string
 	at                   time.Time
+	maybe                bool
 }
 
 func newReach(w *world) *reach { return &reach{w: w, mailboxes: map[string]*box{}} }
@@ -97,7 +99,7 @@ func (r *reach) read(ctx context.Context, q store.Querier, c *grown) error {
 		if size.Valid && size.Int64 >= 0 {
 			a.size = &size.Int64
 		}
-		a.context = c.ID
+		a.context, a.maybe = c.ID, c.maybe
 		if a.id != cur {
 			finish()
 			cur = a.id
@@ -125,6 +127,15 @@ type access struct {
 	throttled                                             sql.NullBool
 	count, flags                                          int64
 	size                                                  *int64
+	maybe                                                 bool // of a context that may be the owner's
+}
+
+// certainty is what a record can show at most, of what is surest.
+func (a *access) certainty(surest casefile.Certainty) casefile.Certainty {
+	if a.maybe {
+		return casefile.Possible
+	}
+	return surest
 }
 
 func (r *reach) box(a *access) *box {
@@ -150,16 +161,16 @@ func (r *reach) item(a *access) {
 	at := casefile.TimeOf(a.at)
 	switch {
 	case a.kind == string(event.ItemMessage) && a.message != "":
-		m := b.message(a.message)
+		m := b.message(a.message, a.certainty(casefile.Confirmed))
 		if m.ItemID == "" {
 			m.ItemID = a.item
 		}
 		m.add(a, at)
 	case a.kind == string(event.ItemMessage) && a.item != "":
 		if a.source == string(event.GraphActivity) {
-			b.graph = append(b.graph, graphRead{event: a.id, item: a.item, context: a.context, app: a.app, token: a.token, at: a.at})
+			b.graph = append(b.graph, graphRead{event: a.id, item: a.item, context: a.context, app: a.app, token: a.token, at: a.at, maybe: a.maybe})
 		} else {
-			m := b.message(a.item)
+			m := b.message(a.item, a.certainty(casefile.Confirmed))
 			m.InternetMessageID, m.ItemID = "", a.item
 			m.add(a, at)
 		}
@@ -167,7 +178,7 @@ func (r *reach) item(a *access) {
 		id := first(a.names, a.item)
 		x := b.attached[id]
 		if x == nil {
-			x = &casefile.AttachmentRef{ID: id, ItemID: a.item, Certainty: casefile.Confirmed, Bytes: a.size}
+			x = &casefile.AttachmentRef{ID: id, ItemID: a.item, Certainty: a.certainty(casefile.Confirmed), Bytes: a.size}
 			b.attached[id] = x
 		}
 		x.First, x.Last = casefile.Earlier(x.First, at), casefile.Later(x.Last, at)
@@ -176,7 +187,7 @@ func (r *reach) item(a *access) {
 		name := first(a.folder, "(folder not named)")
 		f := b.folders[name]
 		if f == nil {
-			f = &casefile.FolderRef{Folder: name, Certainty: casefile.Probable}
+			f = &casefile.FolderRef{Folder: name, Certainty: a.certainty(casefile.Probable)}
 			b.folders[name] = f
 		}
 		f.First, f.Last = casefile.Earlier(f.First, at), casefile.Later(f.Last, at)
@@ -185,10 +196,12 @@ func (r *reach) item(a *access) {
 	}
 }
 
-func (b *box) message(key string) *msg {
+// message is the one of that id, new ones of the given certainty: contexts come
+// in the order of their certainty, so that what is there stays.
+func (b *box) message(key string, certainty casefile.Certainty) *msg {
 	m := b.messages[strings.ToLower(key)]
 	if m == nil {
-		m = &casefile.MessageRef{InternetMessageID: key, Certainty: casefile.Confirmed}
+		m = &casefile.MessageRef{InternetMessageID: key, Certainty: certainty}
 		b.messages[strings.ToLower(key)] = m
 	}
 	return (*msg)(m)
@@ -220,6 +233,10 @@ func (r *reach) count(a *access, named int64) {
 	}
 	b.seen[a.id] = true
 	b.tenants[a.tenant]++
+	if a.maybe {
+		b.unclear = append(b.unclear, a.id)
+		return
+	}
 	b.events = append(b.events, a.id)
 	at := casefile.TimeOf(a.at)
 	b.ref.First, b.ref.Last = casefile.Earlier(b.ref.First, at), casefile.Later(b.ref.Last, at)
@@ -272,7 +289,7 @@ func (b *box) addGraph() {
 		if same {
 			continue
 		}
-		m := b.message(g.item)
+		m := b.message(g.item, (&access{maybe: g.maybe}).certainty(casefile.Confirmed))
 		m.InternetMessageID, m.ItemID = "", g.item
 		m.add(&access{id: g.event, context: g.context}, casefile.TimeOf(g.at))
 	}
@@ -333,7 +350,20 @@ func (b *box) finish() (casefile.MailboxRef, bool) {
 	}
 	ref.EventCount = int64(len(b.events))
 	ref.Events = capped(b.events)
-	ref.Counts.Messages.Confirmed = int64(len(ref.Messages))
+	if len(b.events) == 0 {
+		ref.EventCount, ref.Events = int64(len(b.unclear)), capped(b.unclear)
+		for _, m := range ref.Messages {
+			ref.First, ref.Last = casefile.Earlier(ref.First, m.First), casefile.Later(ref.Last, m.Last)
+		}
+	}
+	maybe := 0
+	for _, m := range ref.Messages {
+		if m.Certainty == casefile.Possible {
+			maybe++
+		}
+	}
+	ref.Counts.Messages.Confirmed = int64(len(ref.Messages) - maybe)
+	ref.Counts.Messages.Possible = int64(maybe)
 	ref.Counts.Messages.Probable = b.lost
 	ref.Counts.WholeFolders = int64(len(ref.WholeFolders))
 	ref.Counts.Attachments = ref.Attachments
@@ -346,23 +376,28 @@ func (b *box) finish() (casefile.MailboxRef, bool) {
 		}
 		why = append(why, fmt.Sprintf(format, args...))
 	}
-	if n := len(ref.Messages); n > 0 {
+	if n := len(ref.Messages) - maybe; n > 0 {
 		say(casefile.Confirmed, "%s named by %s of reading", plural(n, "message is", "messages are"), plural(len(b.events), "record", "records"))
 	}
-	if ref.Attachments > 0 {
+	if slices.ContainsFunc(ref.AttachmentItems, func(x casefile.AttachmentRef) bool { return x.Certainty == casefile.Confirmed }) {
 		say(casefile.Confirmed, "%s", plural(int(ref.Attachments), "attachment was read by itself", "attachments were read by themselves"))
 	}
-	if n := len(ref.WholeFolders); n > 0 {
-		var names []string
-		for _, f := range ref.WholeFolders {
+	var names []string
+	for _, f := range ref.WholeFolders {
+		if f.Certainty == casefile.Probable {
 			names = append(names, f.Folder)
 		}
+	}
+	if n := len(names); n > 0 {
 		say(casefile.Probable, "%s synchronized as a whole (%s): every message in it at that time is held to be read, the log does not name them", plural(n, "folder was", "folders were"), strings.Join(names, ", "))
 	}
 	if b.lost > 0 {
 		say(casefile.Probable, "%d more items were read whose ids the records have lost", b.lost)
 	} else if len(b.cut) > 0 {
 		say(casefile.Probable, "%s cut or damaged: it may have named more than can be read", plural(len(b.cut), "record is", "records are"))
+	}
+	if len(b.unclear) > 0 {
+		say(casefile.Possible, "%s of reading, %s named, may be the owner's or the actor's: the logs do not tell them apart", plural(len(b.unclear), "more record", "more records"), plural(maybe, "message", "messages"))
 	}
 	for _, w := range ref.Windows {
 		say(w.Certainty, "from %s to %s %s", w.From, w.To, w.Why)

@@ -232,10 +232,11 @@ func (g *gen) mistakes(u *user, d int, place where, when func() int64, factor fl
 		for x.p(1 - 1/r.WrongTries) {
 			tries++
 		}
-		from, agent, device := place, &u.desk, u.device
+		from, agent, device, session := place, &u.desk, u.device, session
 		if x.p(0.15) { // on the phone: estimate
 			st := &w.sites[u.site]
 			from, agent, device = where{w.nets[st.mobile].addr4(x.u64()), &w.nets[st.mobile]}, &u.phone, ""
+			session = w.sessionOf(u, d, 1) // of one browser, so never the desk's
 		}
 		for range tries {
 			g.signIn(&signIn{t: t, id: x.guid(), user: u, client: w.clients[0], from: from, agent: agent, device: device, code: 50126})

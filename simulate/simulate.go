@@ -28,7 +28,7 @@ package simulate
 
 // Version is the version of the generator. It changes with every change of a
 // benign rate, of a record's shape or of a scenario.
-const Version = "1"
+const Version = "2"
 
 // FirstReportedSeed is the first seed of reported results.
 const FirstReportedSeed = 1000

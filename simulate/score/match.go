@@ -235,7 +235,8 @@ func entities(f *casefile.Finding, kinds map[string]map[string]bool, ips map[str
 		case casefile.Mailbox, casefile.Rule:
 			put(kinds, string(e.Kind), e.ID)
 		case casefile.IP:
-			if id := fold(e.ID); id != "" {
+			// The address of a target is where something was at home.
+			if id := fold(e.ID); id != "" && e.Role != casefile.RoleTarget {
 				ips[id] = true
 			}
 		}
