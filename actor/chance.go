@@ -89,10 +89,33 @@ func (m *model) weight(id string) int {
 	return max(1, int(math.Round(100*math.Log2(float64(m.groups)/float64(n)))))
 }
 
-// match scores a group.
+// match compares a group.
 func (m *model) match(g group) Match {
 	x := Match{Group: g.id, Matched: []Matched{}, Missed: []string{}}
-	score := 0
+	score := m.compare(g, &x)
+	for _, id := range m.universe {
+		if g.uses[id] {
+			x.Breadth++
+		}
+	}
+	x.Score = bits(score)
+	if score == 0 {
+		return x
+	}
+	above, expected := 0.0, 0.0
+	for s, p := range m.scores(x.Breadth) {
+		expected += float64(s) * p
+		if s >= score {
+			above += p
+		}
+	}
+	above = min(1, above)
+	x.Expected, x.Percentile, x.ByChance = round(expected/100), round(1-above), round(above*float64(m.groups))
+	return x
+}
+
+// compare fills in what a group matches and misses, and returns its score.
+func (m *model) compare(g group, x *Match) (score int) {
 	for _, f := range m.families {
 		exact := 0
 		var missed []string
@@ -117,26 +140,7 @@ func (m *model) match(g group) Match {
 		score += exact
 	}
 	slices.SortStableFunc(x.Matched, func(a, b Matched) int { return cmp.Compare(b.Bits, a.Bits) })
-	for _, id := range m.universe {
-		if g.uses[id] {
-			x.Breadth++
-		}
-	}
-	x.Score = bits(score)
-	if score == 0 {
-		return x
-	}
-	chances := m.scores(x.Breadth)
-	above, expected := 0.0, 0.0
-	for s, p := range chances {
-		expected += float64(s) * p
-		if s >= score {
-			above += p
-		}
-	}
-	above = min(1, above)
-	x.Expected, x.Percentile, x.ByChance = round(expected/100), round(1-above), round(above*float64(m.groups))
-	return x
+	return score
 }
 
 // round keeps six places, so that the case's bytes do not depend on the order

@@ -122,7 +122,7 @@ func named(std stdio, t *actor.Table, args []string, asJSON bool) error {
 
 // notKnown is the error for a name that nobody has.
 func notKnown(a actor.Answer) error {
-	text := fmt.Sprintf("no source has an actor called %q", report.Plain(a.Query))
+	text := `no source has an actor called "` + report.Plain(a.Query) + `"`
 	if len(a.Suggestions) == 0 {
 		return errors.New(text + ", nor a similar name; ATT&CK's ids of groups, such as G0016, are understood too")
 	}
