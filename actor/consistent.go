@@ -29,17 +29,19 @@ import (
 // score less, [Match.ByChance] how many of all groups would reach that share
 // if all were random.
 //
-// What that cannot know: ATT&CK has what was published, which is not all that
-// a group does; it has techniques of campaigns and of software apart, and
-// those are not in the table; findings may be wrong; and groups learn from
-// each other, so that techniques are not independent.
+// What that cannot know: most intruders are none of these groups. ATT&CK has
+// what was published, which is not all that a group does, and a technique that
+// few groups are known for, such as a stolen session cookie, may be common
+// among those that nobody wrote about. It has techniques of campaigns and of
+// software apart, and those are not in the table. Findings may be wrong. And
+// groups learn from each other, so that techniques are not independent.
 type Consistency struct {
 	Observed   []Observed `json:"observed"`   // techniques that were counted, in the order of ids
 	Ignored    []Ignored  `json:"ignored"`    // ids that were not
 	Groups     int        `json:"groups"`     // groups that ATT&CK knows techniques of
 	Matches    []Match    `json:"matches"`    // groups that share at least one, the least likely by chance first
 	StandOut   int        `json:"stand_out"`  // so many of them, from the first, score what fewer than one of all groups would by chance, and are not told apart
-	Distinct   bool       `json:"distinct"`   // one group stands out, clearly, and no other
+	Distinct   bool       `json:"distinct"`   // one group stands out, clearly and by five techniques or more, and no other
 	Words      string     `json:"words"`      // all of it in two or three sentences
 	Commonness string     `json:"commonness"` // how much the observed techniques tell, in words
 }
@@ -87,11 +89,13 @@ type Matched struct {
 
 // A group stands out when fewer than aboveChance of all groups would score so
 // by chance, and no other group has a hundredth of that number or less. It is
-// distinct when the number is at most certain, and no second one stands out.
+// distinct when the number is at most certain, no second one stands out, and
+// enough techniques match: fewer are one way of working, which many share.
 const (
 	aboveChance = 1
 	hundredth   = 100
 	certain     = 0.05
+	enough      = 5
 )
 
 // Consistent scores every group against observed ATT&CK techniques.
@@ -127,7 +131,7 @@ func (t *Table) Consistent(techniques []string) Consistency {
 		}
 		x.Words = x.sentence(len(c.Observed), c.Groups)
 	}
-	c.Distinct = c.StandOut == 1 && c.Matches[0].ByChance <= certain
+	c.Distinct = c.StandOut == 1 && c.Matches[0].ByChance <= certain && c.Matches[0].exact() >= enough
 	c.words()
 	return c
 }
@@ -181,6 +185,16 @@ func (t *Table) across(entry int) (title string, names []string, microsoft strin
 // bits makes bits of hundredths.
 func bits(hundredths int) float64 { return float64(hundredths) / 100 }
 
+// exact counts the matches that are not of a parent only.
+func (x Match) exact() (n int) {
+	for _, m := range x.Matched {
+		if m.As == "" {
+			n++
+		}
+	}
+	return n
+}
+
 // sentence says what a match is in words.
 func (x Match) sentence(observed, groups int) string {
 	of := fmt.Sprintf("%d of the %d observed techniques", len(x.Matched), observed)
@@ -191,14 +205,8 @@ func (x Match) sentence(observed, groups int) string {
 	if x.Microsoft != "" && x.Microsoft != x.Name {
 		called += "; Microsoft: " + x.Microsoft
 	}
-	partly := 0
-	for _, m := range x.Matched {
-		if m.As != "" {
-			partly++
-		}
-	}
 	part := ""
-	if partly > 0 {
+	if partly := len(x.Matched) - x.exact(); partly > 0 {
 		part = fmt.Sprintf(", %d of them in general only", partly)
 	}
 	return fmt.Sprintf("%s (%s) is known for %s%s: %.1f bits, where a random group of its breadth would have %.1f; %s of %d groups would be as far above theirs by chance.",
@@ -239,7 +247,7 @@ func (c *Consistency) words() {
 			c.Commonness += fmt.Sprintf(" %d are known of none, and say nothing.", rare)
 		}
 	}
-	const caveat = " Techniques are shared, and logs show few of them: consistent with is all that can be said, and not who it was."
+	const caveat = " Consistent with is all that can be said, and not who it was: techniques are shared, logs show few of them, and most intruders are none of the groups that were written about."
 	var names []string
 	for _, m := range c.Matches[:min(c.StandOut, 6)] {
 		n := m.Name
@@ -257,7 +265,7 @@ func (c *Consistency) words() {
 	case c.StandOut == 0:
 		c.Words = fmt.Sprintf("Not distinguishable: no group of %d scores more on the observed techniques than chance explains.", c.Groups)
 	case c.StandOut == 1:
-		c.Words = fmt.Sprintf("Hardly distinguishable: the observed techniques are consistent with %s, but %s of %d groups would score so by chance.", names[0], amount(c.Matches[0].ByChance), c.Groups)
+		c.Words = fmt.Sprintf("Hardly distinguishable: the observed techniques are consistent with %s more than with any other of %d groups (%s of them would score so by chance), but %d matches are too few or too usual to tell.", names[0], c.Groups, amount(c.Matches[0].ByChance), len(c.Matches[0].Matched))
 	default:
 		c.Words = fmt.Sprintf("Not distinguishable: the observed techniques are consistent with %s, and do not tell these %d apart.", enumerate(names), c.StandOut)
 	}

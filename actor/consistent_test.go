@@ -245,6 +245,11 @@ func TestTheIncidentsTechniques(t *testing.T) {
 	if last := x.Matched[len(x.Matched)-1]; x.Matched[1].ID != "T1528" || x.Matched[1].Bits < last.Bits+2 {
 		t.Errorf("T1528 does not weigh much: %+v", x.Matched)
 	}
+	// Mail fraud with a stolen session is like one group by four techniques, and
+	// like everybody who does mail fraud.
+	if c := a.Consistent([]string{"T1114.003", "T1539", "T1550.004", "T1564.008"}); c.StandOut != 1 || c.Distinct || !strings.HasPrefix(c.Words, "Hardly distinguishable: ") {
+		t.Errorf("%d stand out: %s", c.StandOut, c.Words)
+	}
 	slices.Reverse(observed)
 	if d := cmp.Diff(c, a.Consistent(observed)); d != "" {
 		t.Errorf("the order of techniques matters:\n%s", d)

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
 )
@@ -87,7 +88,11 @@ func (t *Table) near(folded string, n int) []string {
 		text string
 	}
 	var hits []hit
-	most := min(3, max(1, len([]rune(folded))/4))
+	letters := utf8.RuneCountInString(folded)
+	if letters > 64 { // half as long again as any name
+		return []string{}
+	}
+	most := min(3, max(1, letters/4))
 	for k, held := range t.holders {
 		away := distance(folded, k, most)
 		switch {
