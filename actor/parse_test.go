@@ -1,6 +1,7 @@
 package actor
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -27,5 +28,49 @@ func TestParseSaysWhere(t *testing.T) {
 	}
 	if _, err := parse(names, relations, groups, techniques); err != nil {
 		t.Error(err)
+	}
+}
+
+// The rules of joining, each by the smallest table that shows it.
+func TestRulesOfJoining(t *testing.T) {
+	const x, y, z, w = "misp\tX\tmain\tX one\t\n", "misp\tY\tmain\tY one\t\n", "mitre\tG0001\tmain\tZ one\t\n", "microsoft\tW\tmain\tW one\t\n"
+	shared := func(entry string) string { return entry + "\tother\tShared\t\n" }
+	for name, c := range map[string]struct {
+		names, relations string
+		want             string // actors, by their entries
+	}{
+		"a name in common joins":                              {x + z + shared("misp\tX") + shared("mitre\tG0001"), "", "G0001+X"},
+		"a name that a source gives to two joins nothing":     {x + y + z + shared("misp\tX") + shared("misp\tY") + shared("mitre\tG0001"), "", "G0001 X Y"},
+		"a name of two letters joins nothing":                 {x + z + "misp\tX\tother\tAB\t\nmitre\tG0001\tother\tAB\t\n", "", "G0001 X"},
+		"a relation joins over sources":                       {x + z, "misp\tmisp\tX\tsimilar\tmitre\tG0001\tlikely\n", "G0001+X"},
+		"a weaker relation does not":                          {x + z, "misp\tmisp\tX\toverlaps\tmitre\tG0001\tlikely\n", "G0001 X"},
+		"a source that calls two similar does not join":       {x + y, "misp\tmisp\tX\tsimilar\tmisp\tY\tlikely\n", "X Y"},
+		"but lets another source do it":                       {x + y + z, "misp\tmisp\tX\tsimilar\tmisp\tY\t\nmisp\tmisp\tX\tsimilar\tmitre\tG0001\t\nmisp\tmisp\tY\tsimilar\tmitre\tG0001\t\n", "G0001+X+Y"},
+		"without that word no other source can":               {x + y + z, "misp\tmisp\tX\tsimilar\tmitre\tG0001\t\nmisp\tmisp\tY\tsimilar\tmitre\tG0001\t\n", "G0001+X Y"},
+		"nor over a bridge of two others":                     {x + y + z + w + shared("mitre\tG0001") + shared("microsoft\tW"), "misp\tmisp\tX\tsimilar\tmitre\tG0001\t\nmisp\tmicrosoft\tW\tsimilar\tmisp\tY\t\n", "G0001+X W+Y"},
+		"the same main name joins, also where another has it": {x + y + "mitre\tG0001\tmain\tX one\t\nmisp\tY\tother\tX one\t\n", "", "G0001+X Y"},
+		"one that replaced the other joins":                   {z + "mitre\tG0002\tmain\tV one\t\n", "mitre\tmitre\tG0001\trevoked-by\tmitre\tG0002\t\n", "G0001+G0002"},
+	} {
+		relations := c.relations
+		if relations == "" {
+			relations = "#\t\n"
+		}
+		a, err := parse(c.names, relations, "#\t\n", "#\t\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var actors []string
+		for _, members := range a.members {
+			var ids []string
+			for _, e := range members {
+				ids = append(ids, a.entries[e].ID)
+			}
+			slices.Sort(ids)
+			actors = append(actors, strings.Join(ids, "+"))
+		}
+		slices.Sort(actors)
+		if got := strings.Join(actors, " "); got != c.want {
+			t.Errorf("%s: actors are %s, want %s", name, got, c.want)
+		}
 	}
 }
