@@ -30,8 +30,9 @@ func TestScript(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"status": cmdStatus,
-			"lines":  cmdLines,
+			"status":  cmdStatus,
+			"lines":   cmdLines,
+			"hostile": cmdHostile,
 		},
 	})
 }
@@ -49,6 +50,19 @@ func cmdStatus(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if got != want {
 		ts.Fatalf("exit status %s, want %s", got, want)
+	}
+}
+
+// cmdHostile asks for actors by names that no script can spell.
+func cmdHostile(ts *testscript.TestScript, _ bool, _ []string) {
+	for _, name := range []string{"\x1b]0;owned\x07", "\u202etpa", "a\nb\r", "\xff\xfe", strings.Repeat("A", 200), strings.Repeat("A", 100000)} {
+		cmdStatus(ts, false, []string{"2", "actor", "--", name})
+		for _, stream := range []string{"stdout", "stderr"} {
+			text := ts.ReadFile(stream)
+			if strings.ContainsAny(strings.TrimSuffix(text, "\n"), "\x1b\x07\r\n\u202e") || len(text) > 500 {
+				ts.Fatalf("%s of %.40q has control characters, or its %d bytes are too many", stream, name, len(text))
+			}
+		}
 	}
 }
 

@@ -25,6 +25,8 @@ func allowed() map[string][]string {
 		"event":               {},
 		"casefile":            {},
 		"config":              {},
+		"actor":               {},
+		"actor/gen":           {}, // writes the tables of actor
 		"source":              {"event"},
 		"parse":               {"event"},
 		"enrich":              {"event"},
@@ -57,7 +59,7 @@ func allowed() map[string][]string {
 		"internal/engines":                 {},
 		"internal/bench":                   {"detect", "detect/sigmarules", "enrich", "event", "ingest", "investigate", "parse", "simulate", "store", "store/clickhouse", "store/duckdb", "internal/clickhousetest"},
 		"internal/eval":                    {"casefile", "event", "simulate", "simulate/score", "store", "store/duckdb"},
-		"cmd/midwatch":                     {"casefile", "config", "detect", "detect/sigmarules", "enrich", "event", "ingest", "investigate", "parse", "report", "rules", "sigma", "store", "store/clickhouse", "store/duckdb", "internal/casefolder", "internal/progress", "simulate", "simulate/score"},
+		"cmd/midwatch":                     {"actor", "casefile", "config", "detect", "detect/sigmarules", "enrich", "event", "ingest", "investigate", "parse", "report", "rules", "sigma", "store", "store/clickhouse", "store/duckdb", "internal/casefolder", "internal/progress", "simulate", "simulate/score"},
 	}
 }
 
@@ -66,7 +68,7 @@ func cgo() []string { return []string{"store/duckdb", "internal/bench"} }
 
 // programs are those outside of cmd, for ourselves: they may print and exit.
 func programs() []string {
-	return []string{"internal/bench", "internal/eval", "internal/clickhousetest/server", "internal/clickhousetest/testdeps", "internal/clickhousetest/up"}
+	return []string{"actor/gen", "internal/bench", "internal/eval", "internal/clickhousetest/server", "internal/clickhousetest/testdeps", "internal/clickhousetest/up"}
 }
 
 type pkg struct {
