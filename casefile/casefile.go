@@ -21,6 +21,9 @@ type Case struct {
 	Findings    []Finding           `json:"findings"`     // what detectors found, by time
 	Alerts      Alerts              `json:"alerts"`       // how many of them are to be looked at, and how many would be there without anybody
 	Campaigns   []Campaign          `json:"campaigns"`    // findings joined into campaigns, what is established first
+	Assertions  []Assertion         `json:"assertions"`   // was this accessed: for each group of assets, answered with its coverage
+	CannotClear []Uncleared         `json:"cannot_clear"` // what findings outside of campaigns leave open
+	Earlier     []EarlierCase       `json:"earlier"`      // earlier cases of the same tenants, compared
 	Assumed     []Assumed           `json:"assumed"`      // applications that read mail without a user and are assumed to be legitimate, who reads most mailboxes first
 	Assessed    []Assessed          `json:"assessed"`     // detectors that had what they need, those that found nothing included
 	NotAssessed []NotAssessed       `json:"not_assessed"` // detectors whose logs were never received: not the same as nothing found
@@ -338,6 +341,12 @@ type Campaign struct {
 	FirstDetected Time       `json:"first_detected"`          // earliest `detected` of its findings
 	DwellDays     float64    `json:"dwell_days"`              // start to first_detected, days of 24 h, one decimal
 	ActiveDays    float64    `json:"active_days"`             // start to end
+	// StartNotBefore and StartNotAfter bound the true beginning. Not before
+	// null: it may lie before the evidence.
+	StartNotBefore Time        `json:"start_not_before"`
+	StartNotAfter  Time        `json:"start_not_after"` // see start_not_before
+	Milestones     []Milestone `json:"milestones"`      // the turns of the campaign, by time
+	Dwell          []Dwell     `json:"dwell"`           // how long between them, with bounds
 
 	Findings    []string        `json:"findings"`    // ids of its findings
 	Joins       []Join          `json:"joins"`       // why they are one campaign
@@ -355,6 +364,8 @@ type Campaign struct {
 	ShareOfMailboxes Share           `json:"share_of_mailboxes"` // the mailboxes in proportion
 	CannotClear      []Uncleared     `json:"cannot_clear"`       // what the logs cannot clear
 	Timeline         []TimelineEntry `json:"timeline"`           // steps, by time
+	Interests        []Interest      `json:"interests"`          // what is over-represented among what was reached
+	Consistency      Consistency     `json:"consistency"`        // groups that its techniques are consistent with
 }
 
 // Join says why two findings are one campaign.
@@ -459,6 +470,12 @@ type TokenRef struct {
 	Last    Time   `json:"last"`              // last record
 	Events  int64  `json:"events"`            // records of the campaign with it
 	Why     string `json:"why"`               // why it is listed
+	// MintedBy is the event id of the sign-in that minted it; empty: that sign-in
+	// is not in the evidence.
+	MintedBy   string `json:"minted_by,omitempty"`
+	MintedAt   Time   `json:"minted_at"`             // when; null without that sign-in
+	MintedFrom string `json:"minted_from,omitempty"` // address of that sign-in
+	KeyID      string `json:"key_id,omitempty"`      // credential that it was made with, of an application
 }
 
 // Context is what the actor acted as: everything that a context did from Since
@@ -489,6 +506,8 @@ type MailboxRef struct {
 	AttachmentItems []AttachmentRef `json:"attachment_items"` // those attachments
 	Counts          Reach           `json:"counts"`           // the mailbox in numbers
 	Contexts        []string        `json:"contexts"`         // contexts that reached it
+	Tokens          []string        `json:"tokens"`           // tokens that it was read with, see the campaign's
+	NoToken         int64           `json:"no_token"`         // records of reading that name no token, so that no sign-in can be found for them
 	Why             string          `json:"why"`              // what the certainty rests on
 	Events          []string        `json:"events"`           // records that show it
 	EventCount      int64           `json:"event_count"`      // exact number of them
@@ -508,6 +527,8 @@ type MessageRef struct {
 	Reads             int64     `json:"reads"`                 // records that name it; not the number of reads
 	Contexts          []string  `json:"contexts"`              // contexts that reached it
 	Events            []string  `json:"events"`                // records that name it
+	Purged            Time      `json:"purged"`                // first record of its being deleted for good, by anybody; null: none
+	PurgedBy          string    `json:"purged_by,omitempty"`   // who did that
 }
 
 // AttachmentRef is an attachment that was read by itself. Logs give its id and
@@ -591,6 +612,7 @@ type TimelineEntry struct {
 	Text    string   `json:"text"`              // what happened
 	Finding string   `json:"finding,omitempty"` // finding it comes from
 	Events  []string `json:"events"`            // records that show it
+	Seen    Time     `json:"seen"`              // earliest moment at which the logs could have shown it; null: only what was found later did
 }
 
 // The stages, in the order in which a campaign tends to go through them.
@@ -614,6 +636,8 @@ type Coverage struct {
 	Smells         []Smell       `json:"smells"`          // signs that exports are not complete
 	Quality        Quality       `json:"quality"`         // records that are peculiar as evidence
 	MailAccess     MailCoverage  `json:"mail_access"`     // what is known about reads of mail
+	Matrix         Matrix        `json:"matrix"`          // by the hour
+	Retention      []string      `json:"retention"`       // logs that begin where their retention ends, in words
 }
 
 // SourceCover is how well one log of one tenant covers the window.
@@ -681,4 +705,8 @@ type MailCoverage struct {
 	ThrottleUnknown   int64    `json:"throttle_unknown"`   // records that do not say
 	First             Time     `json:"first"`              // first of them
 	Last              Time     `json:"last"`               // last of them
+	// PerMailbox lists the mailboxes whose reads are not recorded as expected,
+	// and those of campaigns; at most 500, counts are exact.
+	PerMailbox []MailboxCover   `json:"per_mailbox"`
+	States     map[string]int64 `json:"states"` // mailboxes by state
 }

@@ -37,11 +37,15 @@ type docs struct {
 func readDocs(t *testing.T) *docs {
 	t.Helper()
 	d := &docs{types: map[string]string{}, fields: map[string]map[string]string{}, consts: map[string][]string{}, structs: map[string]reflect.Type{}}
-	f, err := parser.ParseFile(token.NewFileSet(), "casefile.go", nil, parser.ParseComments)
-	if err != nil {
-		t.Fatal(err)
+	var decls []ast.Decl
+	for _, name := range []string{"casefile.go", "answers.go"} {
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		decls = append(decls, f.Decls...)
 	}
-	for _, decl := range f.Decls {
+	for _, decl := range decls {
 		g, ok := decl.(*ast.GenDecl)
 		if !ok {
 			continue

@@ -82,6 +82,7 @@ func (b *builder) start(ctx context.Context) error {
 		p.OriginOutside = true
 		p.StartBasis += "; how the actor came in is outside the evidence"
 	}
+	b.startBounds(f)
 	p.DwellDays = days(p.Start.Time, p.FirstDetected.Time)
 	p.ActiveDays = days(p.Start.Time, p.End.Time)
 	return nil
@@ -641,7 +642,7 @@ func (b *builder) timeline(ctx context.Context) error {
 	p := b.camp
 	add := func(t casefile.TimelineEntry) { p.Timeline = append(p.Timeline, t) }
 	for _, f := range slices.Concat(b.comp.findings, b.comp.rules) {
-		e := casefile.TimelineEntry{Time: f.First, Stage: stageOf(&f), Text: f.Title, Finding: f.ID, Events: firstIDs(f.Events, 10)}
+		e := casefile.TimelineEntry{Time: f.First, Seen: f.Detected, Stage: stageOf(&f), Text: f.Title, Finding: f.ID, Events: firstIDs(f.Events, 10)}
 		if f.Last.After(f.First.Time) {
 			e.Until = f.Last
 		}

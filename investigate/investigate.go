@@ -231,6 +231,12 @@ func (w *world) campaign(ctx context.Context, q store.Querier, comp *component, 
 	if err := b.addresses(ctx); err != nil {
 		return nil, err
 	}
+	b.auditGaps()
+	for _, step := range []func(context.Context) error{b.minted, b.purged, b.milestones} {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if err := b.share(ctx, opts); err != nil {
 		return nil, err
 	}
@@ -297,6 +303,15 @@ func cited(c *casefile.Case) []string {
 	for _, a := range c.Assumed {
 		add(a.Events)
 	}
+	for _, a := range c.CannotClear {
+		add(a.Events)
+	}
+	for _, a := range c.Assertions {
+		add(a.Events)
+		for _, x := range a.Places {
+			add(x.Events)
+		}
+	}
 	for _, p := range c.Campaigns {
 		for _, s := range p.Verdict {
 			add(s.Events)
@@ -315,6 +330,17 @@ func cited(c *casefile.Case) []string {
 		}
 		for _, t := range p.Timeline {
 			add(t.Events)
+		}
+		for _, m := range p.Milestones {
+			add(m.Events)
+		}
+		for _, t := range p.Tokens {
+			if t.MintedBy != "" {
+				add([]string{t.MintedBy})
+			}
+		}
+		for _, x := range p.Interests {
+			add(x.Events)
 		}
 		for _, b := range p.Mailboxes {
 			add(b.Events)

@@ -36,6 +36,7 @@ type box struct {
 	folders  map[string]*casefile.FolderRef
 	attached map[string]*casefile.AttachmentRef
 	contexts map[string]bool
+	tokens   map[string]bool
 	tenants  map[string]int
 	events   []string // in order of time
 	seen     map[string]bool
@@ -145,7 +146,7 @@ func (r *reach) box(a *access) *box {
 		b = &box{
 			ref:      casefile.MailboxRef{UPN: name},
 			messages: map[string]*casefile.MessageRef{}, folders: map[string]*casefile.FolderRef{}, attached: map[string]*casefile.AttachmentRef{},
-			contexts: map[string]bool{}, seen: map[string]bool{}, tenants: map[string]int{},
+			contexts: map[string]bool{}, tokens: map[string]bool{}, seen: map[string]bool{}, tenants: map[string]int{},
 		}
 		r.mailboxes[name] = b
 	}
@@ -233,6 +234,11 @@ func (r *reach) count(a *access, named int64) {
 	}
 	b.seen[a.id] = true
 	b.tenants[a.tenant]++
+	if a.token == "" {
+		b.ref.NoToken++
+	} else {
+		b.tokens[a.token] = true
+	}
 	if a.maybe {
 		b.unclear = append(b.unclear, a.id)
 		return
@@ -341,7 +347,7 @@ func (b *box) finish() (casefile.MailboxRef, bool) {
 	ref.Attachments = int64(len(ref.AttachmentItems))
 	ref.Windows = b.windows
 	slices.SortStableFunc(ref.Windows, func(x, y casefile.Window) int { return x.From.Compare(y.From.Time) })
-	ref.Contexts = sortedKeys(b.contexts)
+	ref.Contexts, ref.Tokens = sortedKeys(b.contexts), sortedKeys(b.tokens)
 	best := 0
 	for t, n := range b.tenants {
 		if n > best || n == best && t < ref.Tenant {
