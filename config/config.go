@@ -8,6 +8,22 @@
 //	  - old.payroll@contoso.com
 //	  - svc-backup2@contoso.com
 //
+//	# what the case answers for whether it was accessed: source_code and the
+//	# other ready-made groups, or groups of your own
+//	assets:
+//	  source_code:
+//	    applications: ["GitHub*"]      # ids, or names with * and ?
+//	    resources: [499b84ac-1321-427f-aa17-267ca6975798]
+//	    repositories: ["contoso/*"]
+//	  board:
+//	    name: board documents
+//	    sites: [https://contoso.sharepoint.com/sites/board]
+//	    accounts: [board.portal@contoso.com]
+//	  customer_environments:
+//	    tenants: [customer.example]
+//	  production_systems:
+//	    subscriptions: [11111111-2222-3333-4444-555555555555]
+//
 // Reading is strict, and says where: a key that is misspelt would otherwise
 // switch off, in silence, what it was written for.
 package config
@@ -28,6 +44,23 @@ type Config struct {
 	// Canaries are user principal names of accounts that nobody may use, in
 	// lower case, each once, in the order of the file.
 	Canaries []string
+	// Assets are groups of things of which the case answers whether they were
+	// accessed, in the order of the file.
+	Assets []Asset
+}
+
+// Asset is a group of things that the organization cares about, and how its
+// parts are recognized. Values are as the file has them.
+type Asset struct {
+	Key           string   // of the file
+	Name          string   // in words; empty: made of the key
+	Applications  []string // ids, or names with * and ?
+	Resources     []string // the same, of APIs
+	Tenants       []string // ids or domains
+	Subscriptions []string // ids of Azure subscriptions
+	Sites         []string // beginnings of addresses in SharePoint or OneDrive
+	Repositories  []string // names with * and ?
+	Accounts      []string // user principal names
 }
 
 // Read reads the file at path. Errors name file and line.
@@ -65,6 +98,7 @@ func parse(name string, r io.Reader) (c Config, err error) {
 	}
 	keys := map[string]func(*yaml.Node) error{
 		"canaries": func(v *yaml.Node) (err error) { c.Canaries, err = accounts(name, v); return err },
+		"assets":   func(v *yaml.Node) (err error) { c.Assets, err = assets(name, v); return err },
 	}
 	seen := map[string]bool{}
 	for i := 0; i+1 < len(root.Content); i += 2 {

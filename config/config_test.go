@@ -15,7 +15,7 @@ func TestRead(t *testing.T) {
 	for _, c := range []struct{ name, text, err string }{
 		{"empty", "", ""},
 		{"comments", "# nothing yet\n", ""},
-		{"misspelt", "# ours\ncanarys: [a@b.example]\n", `c.yaml:2: unknown key "canarys"; known: canaries`},
+		{"misspelt", "# ours\ncanarys: [a@b.example]\n", `c.yaml:2: unknown key "canarys"; known: assets, canaries`},
 		{"twice", "canaries: [a@b.example]\ncanaries: []\n", `c.yaml:2: canaries is there twice`},
 		{"not a list", "canaries: a@b.example\n", `c.yaml:1: expected a list of user principal names`},
 		{"no name", "canaries:\n  - a@b.example\n  - payroll\n", `c.yaml:3: "payroll" is no user principal name, such as user@example.com`},

@@ -36,6 +36,9 @@ func (w *world) coverage(ctx context.Context, q store.Querier, sources []casefil
 	if c.MailAccess, err = w.mailCoverage(ctx, q); err != nil {
 		return c, fmt.Errorf("coverage of mail access: %w", err)
 	}
+	if err = w.matrix(ctx, q, &c, sources); err != nil {
+		return c, fmt.Errorf("coverage by the hour: %w", err)
+	}
 	return c, nil
 }
 
@@ -194,7 +197,7 @@ func (w *world) quality(ctx context.Context, q store.Querier, c *casefile.Qualit
 // smells finds signs that an export is not complete.
 func smells(sources []casefile.Source, c casefile.Quality) (out []casefile.Smell) {
 	for _, s := range sources {
-		for _, n := range []int64{5000, 10000, 50000, 50001, 100000, 250000} {
+		for _, n := range cutSizes() {
 			if s.Records == n {
 				out = append(out, casefile.Smell{Kind: "truncation", File: s.Path, Count: n, Text: fmt.Sprintf("exactly %d records: a limit of exporting tools, so there probably was more", n)})
 			}
@@ -253,7 +256,7 @@ func (w *world) mailCoverage(ctx context.Context, q store.Querier) (c casefile.M
 			c.MailboxesSilent = append(c.MailboxesSilent, name)
 		}
 	}
-	return c, nil
+	return c, w.perMailbox(ctx, q, &c)
 }
 
 // seenBox is what is known of a mailbox from all of the evidence.

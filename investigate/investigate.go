@@ -27,6 +27,12 @@ type Options struct {
 	// DirectoryMailboxes is the number of users of the organization, from its
 	// directory: the better denominator for shares. 0 when it is not known.
 	DirectoryMailboxes int64
+	// Assets are what the case answers for whether it was accessed; nil:
+	// [ReadyAssets].
+	Assets []Asset
+	// People are the rows of the organization's directory, for what is
+	// over-represented among what was reached.
+	People []Person
 	// MaxCampaigns bounds how many campaigns are grown, the most severe
 	// first; default 100. The findings of the others stay findings.
 	MaxCampaigns int
@@ -36,6 +42,9 @@ type Options struct {
 func Investigate(ctx context.Context, q store.Querier, findings []casefile.Finding, opts Options) (*casefile.Case, error) {
 	if opts.MaxCampaigns == 0 {
 		opts.MaxCampaigns = 100
+	}
+	if opts.Assets == nil {
+		opts.Assets = ReadyAssets()
 	}
 	w, err := newWorld(ctx, q)
 	if err != nil {
@@ -72,6 +81,10 @@ func Investigate(ctx context.Context, q store.Querier, findings []casefile.Findi
 		c.Campaigns = append(c.Campaigns, *camp)
 	}
 	sortCampaigns(c.Campaigns)
+	if err := w.assertions(ctx, q, c, w.acted, opts.Assets); err != nil {
+		return nil, fmt.Errorf("assertions: %w", err)
+	}
+	c.CannotClear = w.uncleared(c)
 	if c.Assumed, err = w.assumed(ctx, q, c); err != nil {
 		return nil, fmt.Errorf("readers of mail: %w", err)
 	}
@@ -246,6 +259,14 @@ func (w *world) campaign(ctx context.Context, q store.Querier, comp *component, 
 	if err := b.timeline(ctx); err != nil {
 		return nil, err
 	}
+	if err := b.interests(ctx, opts.People); err != nil {
+		return nil, fmt.Errorf("interests: %w", err)
+	}
+	var contexts []*grown
+	for _, k := range g.order {
+		contexts = append(contexts, g.contexts[k])
+	}
+	w.acted = append(w.acted, acted{camp.ID, contexts})
 	camp.Title = b.title()
 	camp.Verdict = b.verdict()
 	return camp, nil

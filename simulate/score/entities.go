@@ -199,8 +199,8 @@ func (m *matcher) boxes(fn func(upn string, b *casefile.MailboxRef)) {
 // their counts are not added up.
 func (m *matcher) uncleared(what string) (named map[string]bool, unnamed int) {
 	named = map[string]bool{}
-	for i := range m.held {
-		for _, u := range m.held[i].CannotClear {
+	take := func(us []casefile.Uncleared) {
+		for _, u := range us {
 			if u.What != what {
 				continue
 			}
@@ -210,6 +210,10 @@ func (m *matcher) uncleared(what string) (named map[string]bool, unnamed int) {
 			unnamed = max(unnamed, int(u.Count)-len(u.Members))
 		}
 	}
+	for i := range m.held {
+		take(m.held[i].CannotClear)
+	}
+	take(m.c.CannotClear) // of findings outside of campaigns
 	return named, unnamed
 }
 
