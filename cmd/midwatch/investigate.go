@@ -199,7 +199,7 @@ func runInvestigate(ctx context.Context, std stdio, paths []string, o investigat
 	if err := ctx.Err(); err != nil {
 		return explain(err, undone)
 	}
-	if err := draft.Publish(); err != nil {
+	if err := draft.Publish(ctx, now); err != nil {
 		return explain(err, undone)
 	}
 	return announce(std, o, c, res, sets, len(paths) > 0 && len(sources) > len(res.Sources))
