@@ -28,6 +28,7 @@ type world struct {
 	ips       map[string]*ipStat
 	tenants   []casefile.Tenant
 	tenantOf  map[string]string // domain -> tenant
+	plan      *plan             // what people decided
 }
 
 // change is one record of the directory, as far as joining and growing need it.
