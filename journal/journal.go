@@ -185,12 +185,24 @@ type head struct {
 	Prev    string          `json:"prev"`
 }
 
+// MarshalJSON writes the members of the entry's line.
+func (e Entry) MarshalJSON() ([]byte, error) {
+	return marshal(struct {
+		head
+		Hash string `json:"hash"`
+	}{e.head(), e.Hash})
+}
+
+func (e *Entry) head() head {
+	return head{e.Seq, e.Time.Format(timeForm), e.Author.Name, e.Author.User, e.Author.Claimed, e.Kind, e.Payload, e.Prev}
+}
+
 const timeForm = "2006-01-02T15:04:05.000000Z"
 
 // line gives an entry its hash and returns its line. The hash is of the line's
 // own bytes before the member hash: who verifies need not write JSON.
 func (e *Entry) line() ([]byte, error) {
-	b, err := marshal(head{e.Seq, e.Time.Format(timeForm), e.Author.Name, e.Author.User, e.Author.Claimed, e.Kind, e.Payload, e.Prev})
+	b, err := marshal(e.head())
 	if err != nil {
 		return nil, err
 	}
