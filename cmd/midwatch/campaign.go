@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -15,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"midwatch/casefile"
-	"midwatch/detect/sigmarules"
 	"midwatch/internal/casefolder"
 	"midwatch/investigate"
 	"midwatch/journal"
@@ -297,125 +295,4 @@ func payload(c *casefile.Case, kind journal.Kind, args []string) (p investigate.
 		return p, errors.New("name two findings or campaigns at least, to be joined")
 	}
 	return p, nil
-}
-
-// findFinding finds a finding by its id or the beginning of it.
-func findFinding(c *casefile.Case, id string) (string, error) {
-	var ids, found []string
-	for _, f := range c.Findings {
-		ids = append(ids, f.ID)
-	}
-	if found = begin(ids, "f-", id); len(found) == 1 {
-		return found[0], nil
-	}
-	title := func(ids []string) (out []string) {
-		for _, id := range ids {
-			i := slices.IndexFunc(c.Findings, func(f casefile.Finding) bool { return f.ID == id })
-			out = append(out, id+" ("+report.Plain(c.Findings[i].Title)+")")
-		}
-		return out
-	}
-	if len(found) > 1 {
-		return "", fmt.Errorf("%q is the beginning of %d findings: %s", id, len(found), strings.Join(title(found[:min(8, len(found))]), ", "))
-	}
-	return "", fmt.Errorf("no finding %q%s; `midwatch campaign list` lists them", id, didYouMean(title(near(id, ids))))
-}
-
-func findCampaign(c *casefile.Case, id string) (*casefile.Campaign, error) {
-	var ids []string
-	for _, x := range c.Campaigns {
-		ids = append(ids, x.ID)
-	}
-	found := begin(ids, "c-", id)
-	switch {
-	case len(found) > 1:
-		return nil, fmt.Errorf("%q is the beginning of %d campaigns: %s", id, len(found), strings.Join(found, ", "))
-	case len(found) == 0:
-		return nil, fmt.Errorf("no campaign %q%s", id, didYouMean(near(id, ids)))
-	}
-	return &c.Campaigns[slices.Index(ids, found[0])], nil
-}
-
-// begin lists the ids that are one, or begin with it.
-func begin(ids []string, prefix, id string) (out []string) {
-	if slices.Contains(ids, id) {
-		return []string{id}
-	}
-	for _, x := range ids {
-		if id != "" && (strings.HasPrefix(x, id) || strings.HasPrefix(x, prefix+id)) {
-			out = append(out, x)
-		}
-	}
-	return out
-}
-
-// earliest is the finding that stands for a campaign: the one that its id is
-// made of, which stays when later evidence is added.
-func earliest(c *casefile.Case, p *casefile.Campaign) string {
-	best := ""
-	var at casefile.Time
-	for _, f := range c.Findings { // by time
-		if !slices.Contains(p.Findings, f.ID) || strings.HasPrefix(f.Detector, sigmarules.Prefix) {
-			continue
-		}
-		if best == "" || f.First.Before(at.Time) || f.First.Equal(at.Time) && f.ID < best {
-			best, at = f.ID, f.First
-		}
-	}
-	return best
-}
-
-// entity reads "ip ADDRESS", "account NAME" or "app ID". ok is false where the
-// words are none of them.
-func entity(c *casefile.Case, words []string) (e casefile.Entity, ok bool, err error) {
-	if len(words) == 0 || !slices.Contains([]string{"ip", "account", "app"}, words[0]) {
-		return e, false, nil
-	}
-	if len(words) != 2 {
-		return e, true, fmt.Errorf("%q names no entity; it is: ip ADDRESS, account NAME, or app ID", strings.Join(words, " "))
-	}
-	e = casefile.Entity{Kind: casefile.EntityKind(words[0]), ID: strings.ToLower(words[1])}
-	if e.Kind == casefile.IP {
-		a, err := netip.ParseAddr(e.ID)
-		if err != nil {
-			return e, true, fmt.Errorf("%q is no address", words[1])
-		}
-		e.ID = a.Unmap().WithZone("").String()
-	}
-	known := map[string]string{} // id -> name
-	for _, f := range c.Findings {
-		for _, x := range f.Entities {
-			if x.Kind == e.Kind || e.Kind == casefile.App && (x.Kind == casefile.ServicePrincipal || x.Kind == casefile.AppObject) {
-				known[x.ID] = cmp.Or(known[x.ID], x.Name)
-			}
-		}
-	}
-	for _, p := range c.Campaigns {
-		switch e.Kind {
-		case casefile.IP:
-			for _, x := range p.IPs {
-				known[x.IP] = cmp.Or(known[x.IP], "")
-			}
-		case casefile.Account:
-			for _, x := range p.Accounts {
-				known[x.UPN] = cmp.Or(known[x.UPN], "")
-			}
-		case casefile.App:
-			for _, x := range p.Apps {
-				for _, id := range append([]string{x.ID}, x.ServicePrincipals...) {
-					known[id] = cmp.Or(known[id], x.Name)
-				}
-			}
-		}
-	}
-	name, found := known[e.ID]
-	if !found {
-		var ids []string
-		for id := range known {
-			ids = append(ids, report.Plain(id))
-		}
-		return e, true, fmt.Errorf("no finding and no campaign has to do with %s %s%s", e.Kind, e.ID, didYouMean(near(e.ID, ids)))
-	}
-	e.Name = name
-	return e, true, nil
 }
