@@ -24,6 +24,7 @@ type Case struct {
 	Assertions  []Assertion         `json:"assertions"`   // was this accessed: for each group of assets, answered with its coverage
 	CannotClear []Uncleared         `json:"cannot_clear"` // what findings outside of campaigns leave open
 	Earlier     []EarlierCase       `json:"earlier"`      // earlier cases of the same tenants, compared
+	Overrides   []Override          `json:"overrides"`    // decisions of people that the campaigns follow, in order
 	Assumed     []Assumed           `json:"assumed"`      // applications that read mail without a user and are assumed to be legitimate, who reads most mailboxes first
 	Assessed    []Assessed          `json:"assessed"`     // detectors that had what they need, those that found nothing included
 	NotAssessed []NotAssessed       `json:"not_assessed"` // detectors whose logs were never received: not the same as nothing found
@@ -211,7 +212,8 @@ const (
 	IP               EntityKind = "ip"
 	Mailbox          EntityKind = "mailbox"
 	Domain           EntityKind = "domain"
-	Address          EntityKind = "address" // mail address outside
+	Address          EntityKind = "address"  // mail address outside
+	Journaled        EntityKind = "decision" // number of an entry in the case's journal
 	Rule             EntityKind = "rule"
 	UserAgent        EntityKind = "user_agent"
 )
@@ -374,6 +376,32 @@ type Join struct {
 	B      string `json:"b"`      // the other finding
 	Entity Entity `json:"entity"` // what they share
 	Reason string `json:"reason"` // why sharing it joins them
+}
+
+// OverrideKind says what a person decided.
+type OverrideKind string
+
+// The kinds of override.
+const (
+	OverrideJoin    OverrideKind = "join"    // the findings are one actor's doing
+	OverrideSplit   OverrideKind = "split"   // the findings are not of the campaign that they were in, and a group of their own
+	OverrideExclude OverrideKind = "exclude" // the findings are of no campaign; the entity joins nothing, and no actor acted as it
+)
+
+// Override is what a person decided about the campaigns, against what the
+// evidence says by itself. It stands in the case's journal (docs/JOURNAL.md),
+// and holds until it is taken back.
+type Override struct {
+	Seq      int64        `json:"seq"`               // number of its entry in the case's journal
+	Time     Time         `json:"time"`              // when it was decided
+	Author   string       `json:"author"`            // who decided it
+	Claimed  bool         `json:"claimed,omitempty"` // the author's name was said, and nobody has checked it
+	Kind     OverrideKind `json:"kind"`              // what was decided
+	Findings []string     `json:"findings"`          // ids of the findings that it is about
+	Entities []Entity     `json:"entities"`          // entities that it is about
+	Reason   string       `json:"reason"`            // why, in the author's words
+	Applies  bool         `json:"applies"`           // false: it changes nothing any more, and effect says why
+	Effect   string       `json:"effect"`            // what became of it
 }
 
 // AccountRef is an account in a campaign.

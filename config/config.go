@@ -70,11 +70,11 @@ func Read(path string) (Config, error) {
 		return Config{}, err
 	}
 	defer f.Close()
-	return parse(path, f)
+	return Parse(path, f)
 }
 
-// parse reads what is called name.
-func parse(name string, r io.Reader) (c Config, err error) {
+// Parse reads what is called name.
+func Parse(name string, r io.Reader) (c Config, err error) {
 	d := yaml.NewDecoder(r)
 	var doc, more yaml.Node
 	switch err := d.Decode(&doc); {

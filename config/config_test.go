@@ -26,7 +26,7 @@ func TestRead(t *testing.T) {
 		{"no YAML", "canaries: [a@b.example\n", `c.yaml:`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := parse("c.yaml", strings.NewReader(c.text))
+			got, err := Parse("c.yaml", strings.NewReader(c.text))
 			switch {
 			case c.err == "" && (err != nil || got.Canaries != nil):
 				t.Errorf("%v, %v", got, err)

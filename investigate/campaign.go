@@ -187,7 +187,7 @@ func (b *builder) accounts(ctx context.Context) {
 	for i := range b.comp.findings {
 		f := &b.comp.findings[i]
 		for _, e := range f.Entities {
-			if e.Kind != casefile.Account {
+			if e.Kind != casefile.Account || e.Role == roleExcluded {
 				continue
 			}
 			switch {

@@ -52,6 +52,8 @@ type grown struct {
 	unclear         []string // addresses of an account that are neither's for sure
 	unclearSince    time.Time
 	ownerWith, with map[string]bool // programs of the account's owner, and the actor's
+	plan            *plan
+	lost            bool // addresses of it were excluded: having none left is not "from anywhere"
 }
 
 func newGrower(w *world, q store.Querier) *grower {
@@ -63,6 +65,11 @@ func (g *grower) grow(ctx context.Context, fs []casefile.Finding) error {
 	for i := range fs {
 		if err := g.seed(ctx, &fs[i]); err != nil {
 			return err
+		}
+		if isExcluded(&fs[i], casefile.IP) {
+			for _, c := range g.contexts {
+				c.lost = c.lost || c.From == fs[i].ID
+			}
 		}
 	}
 	for range maxRounds {
@@ -107,7 +114,7 @@ func (g *grower) add(kind, id string, since time.Time, from, why string) *grown 
 	key := kind + " " + id
 	c := g.contexts[key]
 	if c == nil {
-		c = &grown{Context: casefile.Context{ID: casefile.ID("x", kind, id), Kind: kind, Since: casefile.TimeOf(since), From: from, Why: why}}
+		c = &grown{Context: casefile.Context{ID: casefile.ID("x", kind, id), Kind: kind, Since: casefile.TimeOf(since), From: from, Why: why}, plan: g.w.plan}
 		g.contexts[key] = c
 		g.order = append(g.order, key)
 	}
@@ -117,9 +124,18 @@ func (g *grower) add(kind, id string, since time.Time, from, why string) *grown 
 	return c
 }
 
-func (c *grown) addIPs(ips ...string)      { c.ips = addTo(c.ips, ips) }
 func (c *grown) addTokens(ids ...string)   { c.tokens = addTo(c.tokens, ids) }
 func (c *grown) addSessions(ids ...string) { c.sessions = addTo(c.sessions, ids) }
+
+func (c *grown) addIPs(ips ...string) {
+	for _, ip := range ips {
+		if c.plan.excludes(casefile.IP, ip) {
+			c.lost = true
+		} else {
+			c.ips = addTo(c.ips, []string{ip})
+		}
+	}
+}
 
 func addTo(list, more []string) []string {
 	for _, x := range more {
@@ -164,7 +180,7 @@ func (g *grower) seed(ctx context.Context, f *casefile.Finding) error {
 	case "young_consenter":
 		for _, upn := range entities(f, casefile.Account, casefile.RoleTarget) {
 			g.wholeAccount(upn, f.First.Time, f.ID, "it was created shortly before it consented")
-			g.contexts["account "+upn].guessed = false
+			g.contexts["account "+upn].guessed = false // it is not excluded: then the finding would not name it
 		}
 	case "session_second_network":
 		// The session is the owner's: what of the account is the actor's is told
@@ -293,6 +309,9 @@ func (g *grower) guessed(ctx context.Context, f *casefile.Finding, upn string, i
 		ip, net, device, agent string
 		at                     time.Time
 	}
+	if g.w.plan.excludes(casefile.Account, upn) {
+		return nil
+	}
 	var uses []use
 	err := store.Each(ctx, g.q, `SELECT ip, coalesce(asn, 0), coalesce(device_id, ''), coalesce(user_agent, ''), min(time) FROM events WHERE class = 'sign_in' AND outcome = 'success' AND actor = ? AND ip IS NOT NULL AND ip <> ''
 		AND coalesce(ip_service, false) = false GROUP BY 1, 2, 3, 4 ORDER BY min(time), 1, 2, 3, 4`, []any{upn}, func(scan scanner) error {
@@ -392,6 +411,9 @@ func (g *grower) account(upn string, since time.Time, from, why string) *grown {
 	if c := g.contexts["account "+upn]; c != nil {
 		return c
 	}
+	if g.w.plan.excludes(casefile.Account, upn) {
+		return &grown{} // of nothing
+	}
 	c := g.add("account_from_ip", upn, since, from, why)
 	c.accounts = addTo(c.accounts, []string{upn})
 	return c
@@ -399,6 +421,9 @@ func (g *grower) account(upn string, since time.Time, from, why string) *grown {
 
 // wholeAccount is a context of an account that is the actor's altogether.
 func (g *grower) wholeAccount(upn string, since time.Time, from, why string) {
+	if g.w.plan.excludes(casefile.Account, upn) {
+		return
+	}
 	c := g.add("account", upn, since, from, why)
 	c.accounts = addTo(c.accounts, []string{upn})
 	c.whole = true
@@ -415,6 +440,9 @@ func (g *grower) key(ctx context.Context, key string, since time.Time, from stri
 					ref.AddedBy = c.actor
 				}
 				root := g.w.ids.root(first(c.targetApp, c.targetID))
+				if g.w.plan.excludes(casefile.App, root) {
+					return nil
+				}
 				ref.App = g.appID(root)
 				if err := g.app(ctx, root, since, from, "a credential was added to it"); err != nil {
 					return err
@@ -431,6 +459,9 @@ func (g *grower) key(ctx context.Context, key string, since time.Time, from stri
 func (g *grower) app(ctx context.Context, id string, since time.Time, from, why string) error {
 	root := g.w.ids.root(id)
 	if sharedApps()[root] || slices.ContainsFunc(g.w.ids.members(root), func(id string) bool { return sharedApps()[id] }) {
+		return nil
+	}
+	if g.w.plan.excludes(casefile.App, root) {
 		return nil
 	}
 	old := g.contexts["app "+root]
@@ -564,7 +595,9 @@ func (g *grower) followChanges(ctx context.Context) error {
 		case event.ClassUserCreate:
 			if strings.Contains(c.target, "@") {
 				g.wholeAccount(strings.ToLower(c.target), c.time, by.ID, "created by the actor ("+why+")")
-				g.contexts["account "+strings.ToLower(c.target)].guessed = false // there was no password to guess
+				if x := g.contexts["account "+strings.ToLower(c.target)]; x != nil {
+					x.guessed = false // there was no password to guess
+				}
 			}
 		case event.ClassCredentialAdd:
 			for k := range strings.FieldsSeq(c.keyID) {
@@ -637,7 +670,7 @@ func (g *grower) appID(root string) string {
 // Of an application that never read mail before, all mail is taken.
 func (c *grown) where(mail bool) (string, []any) {
 	var any_ []string
-	ips := ""
+	ips, nowhere := "", c.lost && len(c.ips) == 0
 	if len(c.ips) > 0 {
 		ips = ` AND ip IN (` + quoted(c.ips) + `)`
 	}
@@ -645,7 +678,9 @@ func (c *grown) where(mail bool) (string, []any) {
 	case "account":
 		any_ = append(any_, `actor IN (`+quoted(c.accounts)+`)`)
 	case "account_from_ip", "account_unclear":
-		any_ = append(any_, `(actor IN (`+quoted(c.accounts)+`)`+ips+`)`)
+		if !nowhere {
+			any_ = append(any_, `(actor IN (`+quoted(c.accounts)+`)`+ips+`)`)
+		}
 		if len(c.sessions) > 0 {
 			any_ = append(any_, `session_id IN (`+quoted(c.sessions)+`)`)
 		}
@@ -653,7 +688,9 @@ func (c *grown) where(mail bool) (string, []any) {
 			any_ = append(any_, `token_id IN (`+quoted(c.tokens)+`)`)
 		}
 	case "session":
-		any_ = append(any_, `(session_id IN (`+quoted(c.sessions)+`)`+ips+`)`)
+		if !nowhere {
+			any_ = append(any_, `(session_id IN (`+quoted(c.sessions)+`)`+ips+`)`)
+		}
 	case "app":
 		mine := `(app_id IN (` + quoted(c.apps) + `) OR sp_id IN (` + quoted(c.apps) + `))`
 		switch {
@@ -671,7 +708,7 @@ func (c *grown) where(mail bool) (string, []any) {
 	if len(any_) == 0 {
 		return "", nil
 	}
-	w := `(` + strings.Join(any_, ` OR `) + `) AND time >= ? AND coalesce(actor_kind, '') <> 'service' AND NOT (coalesce(ip_service, false) AND coalesce(actor_kind, '') <> 'app')`
+	w := `(` + strings.Join(any_, ` OR `) + `) AND time >= ? AND coalesce(actor_kind, '') <> 'service' AND NOT (coalesce(ip_service, false) AND coalesce(actor_kind, '') <> 'app')` + c.plan.except(c)
 	return w, []any{c.Since.Time}
 }
 

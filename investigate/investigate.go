@@ -33,6 +33,10 @@ type Options struct {
 	// People are the rows of the organization's directory, for what is
 	// over-represented among what was reached.
 	People []Person
+	// Earlier are cases that this one is compared with, see [EarlierOf].
+	Earlier []EarlierInput
+	// Overrides are what people decided about the campaigns, see [Overrides].
+	Overrides []casefile.Override
 	// MaxCampaigns bounds how many campaigns are grown, the most severe
 	// first; default 100. The findings of the others stay findings.
 	MaxCampaigns int
@@ -55,6 +59,7 @@ func Investigate(ctx context.Context, q store.Querier, findings []casefile.Findi
 		Findings: w.withTenants(slices.Clone(findings)),
 	}
 	casefile.SortFindings(c.Findings)
+	w.plan = newPlan(opts.Overrides, c.Findings, w.ids)
 	if c.Case, err = w.summary(ctx, q, opts.Sources); err != nil {
 		return nil, err
 	}
@@ -65,14 +70,14 @@ func Investigate(ctx context.Context, q store.Querier, findings []casefile.Findi
 		return nil, fmt.Errorf("use of addresses: %w", err)
 	}
 	var comps []component
-	for _, x := range w.join(detected(c.Findings)) {
+	for _, x := range w.join(w.plan.kept(detected(c.Findings))) {
 		if x.isCampaign() {
 			comps = append(comps, x)
 		}
 	}
 	slices.SortStableFunc(comps, func(a, b component) int { return b.severity().Rank() - a.severity().Rank() })
 	comps = comps[:min(len(comps), opts.MaxCampaigns)]
-	w.attach(comps, c.Findings)
+	w.attach(comps, w.plan.kept(c.Findings))
 	for i := range comps {
 		camp, err := w.campaign(ctx, q, &comps[i], c, opts)
 		if err != nil {
@@ -85,11 +90,16 @@ func Investigate(ctx context.Context, q store.Querier, findings []casefile.Findi
 		return nil, fmt.Errorf("assertions: %w", err)
 	}
 	c.CannotClear = w.uncleared(c)
+	c.Earlier = compareEarlier(c, opts.Earlier)
+	if err := consistent(c); err != nil {
+		return nil, err
+	}
 	if c.Assumed, err = w.assumed(ctx, q, c); err != nil {
 		return nil, fmt.Errorf("readers of mail: %w", err)
 	}
 	c.Alerts = alerts(c)
-	c.Verdict = caseVerdict(c)
+	c.Overrides = w.plan.outcome(c)
+	c.Verdict = append(caseVerdict(c), overridden(c)...)
 	if c.Evidence, err = evidence(ctx, q, cited(c)); err != nil {
 		return nil, fmt.Errorf("evidence: %w", err)
 	}

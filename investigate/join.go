@@ -31,7 +31,7 @@ func (w *world) join(findings []casefile.Finding) []component {
 	shared := sharedApps()
 	for i, f := range findings {
 		for _, e := range f.Entities {
-			if e.Role == casefile.RoleVictim || e.ID == "" || e.Kind == casefile.IP && e.Role == casefile.RoleTarget {
+			if e.Role == casefile.RoleVictim || e.Role == roleExcluded || e.ID == "" || e.Kind == casefile.IP && e.Role == casefile.RoleTarget {
 				continue
 			}
 			switch e.Kind {
@@ -53,7 +53,7 @@ func (w *world) join(findings []casefile.Finding) []component {
 		for i := range ps {
 			for j := i + 1; j < len(ps); j++ {
 				a, b := ps[i], ps[j]
-				if a.f == b.f || u.root(a.f) == u.root(b.f) {
+				if a.f == b.f || u.root(a.f) == u.root(b.f) || w.plan.apart(findings[a.f].ID, findings[b.f].ID) {
 					continue
 				}
 				reason := w.reason(findings[a.f], findings[b.f], a.entity, b.entity)
@@ -70,7 +70,7 @@ func (w *world) join(findings []casefile.Finding) []component {
 	// internet's noise hits the same accounts every day.
 	for i := range findings {
 		for j := i + 1; j < len(findings); j++ {
-			if e, ok := sameLoudSpray(&findings[i], &findings[j]); ok && u.root(i) != u.root(j) {
+			if e, ok := sameLoudSpray(&findings[i], &findings[j]); ok && u.root(i) != u.root(j) && !w.plan.apart(findings[i].ID, findings[j].ID) {
 				u.join(i, j)
 				joins = append(joins, casefile.Join{A: findings[i].ID, B: findings[j].ID, Entity: e, Reason: "the same accounts were tried from both addresses within hours, and passwords were right from both"})
 			}
@@ -81,11 +81,16 @@ func (w *world) join(findings []casefile.Finding) []component {
 	// need not share one to be in the same hands.
 	for i := range findings {
 		for j := i + 1; j < len(findings); j++ {
-			if e, ok := sameReaders(&findings[i], &findings[j]); ok && u.root(i) != u.root(j) {
+			if e, ok := sameReaders(&findings[i], &findings[j]); ok && u.root(i) != u.root(j) && !w.plan.apart(findings[i].ID, findings[j].ID) {
 				u.join(i, j)
 				joins = append(joins, casefile.Join{A: findings[i].ID, B: findings[j].ID, Entity: e, Reason: "both applications come from ever new networks, in the same time, and read this mailbox"})
 			}
 		}
+	}
+	// What people decided comes last, and against all of the above.
+	for _, f := range w.plan.forced(findings) {
+		u.join(f.a, f.b)
+		joins = append(joins, f.Join)
 	}
 	byRoot := map[int]*component{}
 	var order []int
@@ -121,7 +126,7 @@ const (
 // sameLoudSpray reports whether two findings are one spray from two addresses.
 func sameLoudSpray(a, b *casefile.Finding) (casefile.Entity, bool) {
 	var e casefile.Entity
-	if a.Detector != "failures_one_ip" || b.Detector != a.Detector || a.Tenant != b.Tenant || len(conversions(a)) == 0 || len(conversions(b)) == 0 {
+	if a.Detector != "failures_one_ip" || b.Detector != a.Detector || a.Tenant != b.Tenant || len(conversions(a)) == 0 || len(conversions(b)) == 0 || isExcluded(a, casefile.IP) || isExcluded(b, casefile.IP) {
 		return e, false
 	}
 	if d := a.First.Sub(b.First.Time); d > loudApart || d < -loudApart {
@@ -146,7 +151,7 @@ func sameLoudSpray(a, b *casefile.Finding) (casefile.Entity, bool) {
 // through networks in the same time and read a mailbox in common.
 func sameReaders(a, b *casefile.Finding) (casefile.Entity, bool) {
 	const hops = "app_many_networks"
-	if a.Detector != hops || b.Detector != hops || a.Tenant != b.Tenant || a.Severity.Rank() < casefile.Medium.Rank() || b.Severity.Rank() < casefile.Medium.Rank() || gap(*a, *b) > 0 {
+	if a.Detector != hops || b.Detector != hops || a.Tenant != b.Tenant || a.Severity.Rank() < casefile.Medium.Rank() || b.Severity.Rank() < casefile.Medium.Rank() || gap(*a, *b) > 0 || isExcluded(a, casefile.App) || isExcluded(b, casefile.App) {
 		return casefile.Entity{}, false
 	}
 	theirs := entities(b, casefile.Mailbox, casefile.RoleTarget)

@@ -49,7 +49,7 @@ func (w *world) attach(comps []component, fs []casefile.Finding) {
 		for j := range comps[i].findings {
 			f := &comps[i].findings[j]
 			for _, e := range f.Entities {
-				if k := key(e); k != "" && e.ID != "" && e.Role != casefile.RoleVictim {
+				if k := key(e); k != "" && e.ID != "" && e.Role != casefile.RoleVictim && e.Role != roleExcluded {
 					members[k] = append(members[k], member{i, f, e})
 				}
 			}
@@ -59,10 +59,15 @@ func (w *world) attach(comps []component, fs []casefile.Finding) {
 		if !fromRule(f) || f.Severity == casefile.Info {
 			continue
 		}
+		if i, join := w.plan.attached(comps, &f); i >= 0 {
+			comps[i].rules = append(comps[i].rules, f)
+			comps[i].joins = append(comps[i].joins, join)
+			continue
+		}
 		best, join := len(comps), casefile.Join{}
 		for _, e := range f.Entities {
 			for _, m := range members[key(e)] {
-				if m.comp >= best {
+				if m.comp >= best || e.Role == roleExcluded || w.plan.apart(f.ID, m.f.ID) {
 					continue
 				}
 				if reason := w.ruleReason(f, *m.f, e, m.entity); reason != "" {

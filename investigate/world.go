@@ -29,6 +29,7 @@ type world struct {
 	tenants   []casefile.Tenant
 	tenantOf  map[string]string // domain -> tenant
 	acted     []acted           // of the campaigns so far
+	plan      *plan             // what people decided
 }
 
 // change is one record of the directory, as far as joining and growing need it.

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -35,10 +36,59 @@ type Folder struct {
 	Correlations []*sigma.Correlation
 }
 
+// Text is what stands in a file of rules, kept so that it can be read again.
+type Text struct {
+	Path string
+	Data []byte
+}
+
 // Read reads the rules below a folder, or of one file: every file whose name
 // ends in .yml or .yaml. Rules that cannot be asked are refused, and are not an
 // error; an error says that the folder cannot be read, or has no rules.
 func Read(root string, o sigma.Options) (*Folder, error) {
+	paths, err := files(root)
+	if err != nil {
+		return nil, err
+	}
+	return read(paths, func(path string) (io.ReadCloser, error) { return os.Open(path) }, o)
+}
+
+// Texts reads the same files and nothing of what is in them, for [ReadTexts].
+// What would be too long for a file of rules is cut there, and refused then.
+func Texts(root string) ([]Text, error) {
+	paths, err := files(root)
+	if err != nil {
+		return nil, err
+	}
+	var out []Text
+	for _, path := range paths {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		data, err := io.ReadAll(io.LimitReader(f, maxBytes+1))
+		_ = f.Close() // read only
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, Text{path, data})
+	}
+	return out, nil
+}
+
+// ReadTexts reads the rules of files that were read before, as [Read] does.
+func ReadTexts(texts []Text, o sigma.Options) (*Folder, error) {
+	of := make(map[string][]byte, len(texts))
+	var paths []string
+	for _, t := range texts {
+		of[t.Path] = t.Data
+		paths = append(paths, t.Path)
+	}
+	return read(paths, func(path string) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(of[path])), nil }, o)
+}
+
+// files lists the files of rules below a folder.
+func files(root string) ([]string, error) {
 	var paths []string
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -58,7 +108,7 @@ func Read(root string, o sigma.Options) (*Folder, error) {
 		return nil, fmt.Errorf("%s: no rules; they are in files that end in .yml or .yaml", root)
 	}
 	slices.Sort(paths)
-	return read(paths, func(path string) (io.ReadCloser, error) { return os.Open(path) }, o)
+	return paths, nil
 }
 
 // read reads the files of rules at paths.

@@ -8,24 +8,18 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"midwatch/casefile"
-	"midwatch/config"
-	"midwatch/detect"
 	"midwatch/detect/sigmarules"
 	"midwatch/enrich"
 	"midwatch/ingest"
 	"midwatch/internal/casefolder"
 	"midwatch/internal/progress"
-	"midwatch/investigate"
 	"midwatch/report"
-	"midwatch/rules"
-	"midwatch/sigma"
 	"midwatch/store"
 	"midwatch/store/duckdb"
 )
@@ -37,10 +31,16 @@ type investigateOptions struct {
 	out       string
 	directory string
 	config    string
+	earlier   []string // folders of earlier cases
 	rules     []string // folders of Sigma rules
 	noBuiltin bool     // without the rules that Midwatch brings along
+	again     string   // case to conclude again
 	json      bool
+	changed   func(flag string) bool // nil where another verb asks
 }
+
+// said reports whether a flag was given, were it to be empty.
+func (o *investigateOptions) said(flag string) bool { return o.changed != nil && o.changed(flag) }
 
 // readOptions are the flags of the verbs that read logs.
 type readOptions struct {
@@ -66,7 +66,7 @@ func (o *readOptions) check() error {
 func newInvestigate(std stdio) *cobra.Command {
 	var o investigateOptions
 	c := &cobra.Command{
-		Use:   "investigate PATH... | --store STORE [PATH...]",
+		Use:   "investigate PATH... | --store STORE [PATH...] | --again CASE",
 		Short: "Read exported logs and write a case: what happened, since when, what was reached",
 		Long: `Read exported logs and write a case folder: the event store (events.duckdb),
 case.json, report.html, sources.json and tables as CSV. The verdict is printed.
@@ -86,9 +86,28 @@ uses. Any touch of one is a finding.
   canaries:
     - old.payroll@contoso.com
 
+and what you want to know of whether it was accessed. Customer environments,
+production systems, source code, AI systems, finance and backups are asked about
+anyway; name what is yours in them, or groups of your own.
+
+  assets:
+    source_code:
+      applications: ["GitHub*"]
+    board:
+      name: board documents
+      sites: [https://contoso.sharepoint.com/sites/board]
+
 With --store it investigates what is in a store that stays, after adding the
 PATHs if there are any. The case then has store.json, which names the store, in
 the place of events.duckdb.
+
+A case remembers --directory, --config, --rules and --no-builtin-rules, with what
+was in the files (settings.json): a later run on it takes them as given, unless
+they are given anew. An empty value (--config '') leaves one out from then on.
+
+--again concludes a case from the events that it has, without reading logs: after
+a new --config, with a newer midwatch, or to see what people's decisions come to
+(midwatch campaign does it by itself).
 
 A case appears whole or not at all.
 ` + storeHelp,
@@ -98,8 +117,13 @@ A case appears whole or not at all.
   midwatch investigate ./logs --rules ./sigma/rules/cloud
   midwatch investigate ./logs --config midwatch.yaml
   midwatch investigate --store audit.duckdb --out today.case
+  midwatch investigate --again incident.case --config midwatch.yaml
   zcat export.ndjson.gz | midwatch investigate - --json | jq .verdict`,
 		RunE: func(c *cobra.Command, args []string) error {
+			o.changed = c.Flags().Changed
+			if o.said("again") {
+				return runAgain(c.Context(), std, args, o)
+			}
 			if len(args) == 0 && o.store == "" {
 				return errors.New("nothing to read; name files, folders, archives, - for standard input, or a store with --store")
 			}
@@ -109,9 +133,11 @@ A case appears whole or not at all.
 	f := c.Flags()
 	f.StringVarP(&o.out, "out", "o", "", "case folder to write (default: named after the store or the first PATH, in this folder)")
 	f.StringVar(&o.directory, "directory", "", "CSV of users: user,department,job_title,enabled,mfa_registered")
-	f.StringVar(&o.config, "config", "", "file about your organization, YAML; canaries: accounts that nobody uses (default: none)")
+	f.StringVar(&o.config, "config", "", "file about your organization, YAML; canaries: accounts that nobody uses; assets: what to answer for (default: none)")
+	f.StringArrayVar(&o.earlier, "earlier", nil, "folder of an earlier case to compare with (repeatable)")
 	f.StringArrayVar(&o.rules, "rules", nil, "folder of Sigma rules to ask besides (repeatable)")
 	f.BoolVar(&o.noBuiltin, "no-builtin-rules", false, "do not ask the Sigma rules that Midwatch brings along")
+	f.StringVar(&o.again, "again", "", "case folder to conclude again from its own events, without reading logs")
 	f.BoolVar(&o.json, "json", false, "print the verdict and counts as JSON")
 	o.readOptions.add(c)
 	o.storeFlags.add(c)
@@ -122,15 +148,11 @@ func runInvestigate(ctx context.Context, std stdio, paths []string, o investigat
 	if err := o.check(); err != nil {
 		return err
 	}
-	enricher, people, err := readContext(o)
+	enricher, err := o.enricher()
 	if err != nil {
 		return err
 	}
-	settings, err := o.settings()
-	if err != nil {
-		return err
-	}
-	sets, err := readRules(o)
+	settings, err := o.given()
 	if err != nil {
 		return err
 	}
@@ -153,6 +175,13 @@ func runInvestigate(ctx context.Context, std stdio, paths []string, o investigat
 		return err
 	}
 	defer draft.Discard() //nolint:errcheck // a hidden temporary folder at worst
+	var old caseSettings
+	if draft.Exists {
+		if old, err = readSettings(o.out); err != nil {
+			return err
+		}
+		settings = settings.after(old, o.said)
+	}
 	var st store.Keeper
 	if shared != nil {
 		st, err = openShared(ctx, std, draft, shared, len(paths) > 0, o)
@@ -178,18 +207,21 @@ func runInvestigate(ctx context.Context, std stdio, paths []string, o investigat
 			undone = "what was read is in the store; no case was written"
 		}
 	}
-	if shared == nil && draft.Exists && len(res.Sources) == 0 && len(o.rules) == 0 && o.config == "" {
-		return nothingNew(std, o)
+	var decided []casefile.Override
+	if draft.Exists {
+		if decided, err = overrides(o.out); err != nil {
+			return err
+		}
 	}
-	sources, err := ingest.Sources(ctx, st)
+	if shared == nil && draft.Exists && len(res.Sources) == 0 && settings.same(&old) {
+		if c, err := readCase(o.out); err == nil {
+			if changed, err := outdated(o.out, c); err == nil && !changed {
+				return nothingNew(std, o, c, &settings)
+			}
+		}
+	}
+	c, sets, err := conclude(ctx, draft, st, &settings, decided)
 	if err != nil {
-		return explain(err, undone)
-	}
-	c, err := conclude(ctx, st, sources, people, settings, sets)
-	if err != nil {
-		return explain(err, undone)
-	}
-	if err := writeCase(ctx, draft, st, c, sets); err != nil {
 		return explain(err, undone)
 	}
 	closed = true
@@ -199,10 +231,33 @@ func runInvestigate(ctx context.Context, std stdio, paths []string, o investigat
 	if err := ctx.Err(); err != nil {
 		return explain(err, undone)
 	}
-	if err := draft.Publish(); err != nil {
+	if err := draft.Publish(ctx, now); err != nil {
 		return explain(err, undone)
 	}
-	return announce(std, o, c, res, sets, len(paths) > 0 && len(sources) > len(res.Sources))
+	before := len(c.Sources) > len(res.Sources)
+	if changed, err := outdated(o.out, c); err != nil {
+		return err
+	} else if changed { // somebody decided something while logs were read
+		if c, sets, err = again(ctx, std, o); err != nil {
+			return err
+		}
+	}
+	return announce(std, o, c, res, sets, len(paths) > 0 && before)
+}
+
+// runAgain is investigate --again.
+func runAgain(ctx context.Context, std stdio, args []string, o investigateOptions) error {
+	for _, f := range []string{"store", "out", "asn", "raw"} {
+		if o.said(f) || len(args) > 0 {
+			return errors.New("--again concludes a case from the events that it has; name no PATH, --store, --out, --asn or --raw with it")
+		}
+	}
+	o.out = filepath.Clean(o.again)
+	c, sets, err := again(ctx, std, o)
+	if err != nil {
+		return err
+	}
+	return announce(std, o, c, &ingest.Result{}, sets, false)
 }
 
 // openOwn opens the event store that becomes part of the case: a new one, or a
@@ -265,21 +320,6 @@ func partOfCase(l *location) error {
 	return fmt.Errorf("%s is part of the case %s, whose claims stand on it; `midwatch investigate PATH... --out %s` adds to both", l, l.folder, l.folder)
 }
 
-// readContext reads what was given besides logs.
-func readContext(o investigateOptions) (*enrich.Enricher, []enrich.Person, error) {
-	e, err := o.enricher()
-	if err != nil {
-		return nil, nil, err
-	}
-	var people []enrich.Person
-	if o.directory != "" {
-		if people, err = enrich.ReadDirectory(o.directory); err != nil {
-			return nil, nil, fmt.Errorf("--directory: %w", err)
-		}
-	}
-	return e, people, nil
-}
-
 // enricher adds what the lines do not say.
 func (o *readOptions) enricher() (*enrich.Enricher, error) {
 	var networks enrich.Networks
@@ -332,53 +372,6 @@ func totalSize(paths []string) (n int64) {
 		})
 	}
 	return n
-}
-
-// settings are what the configuration file tells the detectors.
-func (o *investigateOptions) settings() (detect.Settings, error) {
-	if o.config == "" {
-		return detect.Settings{}, nil
-	}
-	c, err := config.Read(o.config)
-	if err != nil {
-		return detect.Settings{}, fmt.Errorf("--config: %w", err)
-	}
-	return detect.Settings{Canaries: c.Canaries}, nil
-}
-
-// readRules reads the Sigma rules that are to be asked.
-func readRules(o investigateOptions) ([]sigmarules.Set, error) {
-	var sets []sigmarules.Set
-	if !o.noBuiltin {
-		s, err := sigmarules.Builtin()
-		if err != nil {
-			return nil, err
-		}
-		sets = append(sets, s)
-	}
-	for _, dir := range o.rules {
-		f, err := rules.Read(dir, sigma.Options{})
-		if err != nil {
-			return nil, fmt.Errorf("--rules: %w", err)
-		}
-		sets = append(sets, sigmarules.Set{Name: dir, Folder: f})
-	}
-	return sets, nil
-}
-
-// conclude asks the detectors and the rules, and joins what they say.
-func conclude(ctx context.Context, st store.Store, sources []casefile.Source, people []enrich.Person, settings detect.Settings, sets []sigmarules.Set) (*casefile.Case, error) {
-	found, err := detect.Run(ctx, st, detect.All(settings))
-	if err != nil {
-		return nil, err
-	}
-	ruled, err := sigmarules.Run(ctx, st, sets...)
-	if err != nil {
-		return nil, err
-	}
-	return investigate.Investigate(ctx, st, slices.Concat(found.Findings, ruled.Findings), investigate.Options{
-		Sources: sources, Assessed: slices.Concat(found.Assessed, ruled.Assessed), NotAssessed: slices.Concat(found.NotAssessed, ruled.NotAssessed), DirectoryMailboxes: int64(len(people)),
-	})
 }
 
 // writeCase writes the files of the case beside its event store.
@@ -507,17 +500,12 @@ func exitStatus(c *casefile.Case, gaps []string) error {
 
 // nothingNew tells that a second run found every file in the case, and repeats
 // the verdict that stands.
-func nothingNew(std stdio, o investigateOptions) error {
-	f, err := os.Open(filepath.Join(o.out, casefolder.Case))
+func nothingNew(std stdio, o investigateOptions, c *casefile.Case, s *caseSettings) error {
+	with, err := s.read(casefolder.Settings + ": ")
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	c, err := casefile.Read(f)
-	if err != nil {
-		return err
-	}
-	return announce(std, o, c, &ingest.Result{}, nil, true)
+	return announce(std, o, c, &ingest.Result{}, with.sets, true)
 }
 
 // noCase is what an investigation that failed leaves.

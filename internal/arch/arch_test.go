@@ -27,6 +27,7 @@ func allowed() map[string][]string {
 		"config":              {},
 		"actor":               {},
 		"actor/gen":           {}, // writes the tables of actor
+		"journal":             {},
 		"source":              {"event"},
 		"parse":               {"event"},
 		"enrich":              {"event"},
@@ -41,13 +42,13 @@ func allowed() map[string][]string {
 		"detect/baseline":     {},
 		"detect/detecttest":   {"event", "store", "casefile"},
 		"detect/sigmarules":   {"event", "store", "casefile", "detect", "sigma", "rules"},
-		"investigate":         {"event", "store", "casefile", "detect"},
+		"investigate":         {"actor", "event", "store", "casefile", "detect", "journal"},
 		"sigma":               {},
 		"rules":               {"event", "sigma"},
 		"simulate":            {},
 		"simulate/score":      {"simulate", "casefile"},
 		"report":              {"casefile"},
-		"internal/casefolder": {"casefile"},
+		"internal/casefolder": {"casefile", "journal"},
 		"internal/progress":   {},
 		"internal/corpora":    {},
 		// Real ClickHouse servers for tests, and its two programs.
@@ -59,7 +60,7 @@ func allowed() map[string][]string {
 		"internal/engines":                 {},
 		"internal/bench":                   {"detect", "detect/sigmarules", "enrich", "event", "ingest", "investigate", "parse", "simulate", "store", "store/clickhouse", "store/duckdb", "internal/clickhousetest"},
 		"internal/eval":                    {"casefile", "event", "simulate", "simulate/score", "store", "store/duckdb"},
-		"cmd/midwatch":                     {"actor", "casefile", "config", "detect", "detect/sigmarules", "enrich", "event", "ingest", "investigate", "parse", "report", "rules", "sigma", "store", "store/clickhouse", "store/duckdb", "internal/casefolder", "internal/progress", "simulate", "simulate/score"},
+		"cmd/midwatch":                     {"actor", "casefile", "config", "detect", "detect/sigmarules", "enrich", "event", "ingest", "investigate", "parse", "report", "rules", "sigma", "store", "store/clickhouse", "store/duckdb", "internal/casefolder", "internal/progress", "journal", "simulate", "simulate/score"},
 	}
 }
 

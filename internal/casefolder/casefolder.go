@@ -2,9 +2,14 @@
 // store or the name of the one it stands on, case.json, report.html and
 // sources.json. A case appears whole or not at all: it is made in a hidden
 // folder beside its final place and put there by one rename.
+//
+// A case that takes the place of another takes over its journal: what people
+// write down while a case is made anew is in the new one, too.
 package casefolder
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,8 +18,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"midwatch/casefile"
+	"midwatch/journal"
 )
 
 // The files of a case.
@@ -24,6 +31,9 @@ const (
 	Case    = "case.json"
 	Report  = "report.html"
 	Sources = "sources.json"
+
+	Settings = "settings.json"  // what the case was concluded with besides logs
+	Journal  = "journal.ndjson" // what people decided and did; not there until they do
 )
 
 // Suffix ends the name of every case folder.
@@ -35,6 +45,9 @@ type Draft struct {
 	Exists bool   // a case is in the final place already
 	final  string
 	done   bool
+	before []byte                      // sources.json of the case whose events the draft took
+	link   func(old, new string) error // os.Link, which not every file system has
+	swap   func(dir, final string) error
 }
 
 // ErrNotACase is wrapped by Begin's error when something else stands where the
@@ -64,25 +77,44 @@ func Begin(path string) (*Draft, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the case: %w", err)
 	}
-	return &Draft{Dir: dir, Exists: exists, final: path}, nil
+	return &Draft{Dir: dir, Exists: exists, final: path, link: os.Link, swap: swap}, nil
 }
 
 // TakeEvents copies the event store of the case that exists into the draft and
 // returns that case's sources.
-func (d *Draft) TakeEvents() ([]casefile.Source, error) {
-	sources, err := ReadSources(d.final)
-	if err != nil {
+func (d *Draft) TakeEvents() ([]casefile.Source, error) { return d.takeEvents(copyFile) }
+
+// ShareEvents puts the event store of the case that exists into the draft
+// without copying it, where the file system can. It must not be written to.
+func (d *Draft) ShareEvents() ([]casefile.Source, error) {
+	return d.takeEvents(func(dst, src string) error {
+		if d.link(src, dst) == nil {
+			return nil
+		}
+		return copyFile(dst, src)
+	})
+}
+
+func (d *Draft) takeEvents(take func(dst, src string) error) (sources []casefile.Source, err error) {
+	if d.before, err = os.ReadFile(filepath.Join(d.final, Sources)); err != nil {
 		return nil, err
 	}
-	return sources, copyFile(d.File(Events), filepath.Join(d.final, Events))
+	if sources, err = ReadSources(d.final); err != nil {
+		return nil, err
+	}
+	return sources, take(d.File(Events), filepath.Join(d.final, Events))
 }
 
 // File returns the path of one of the draft's files.
 func (d *Draft) File(name string) string { return filepath.Join(d.Dir, name) }
 
+// ErrChanged is wrapped by Publish's error when another process has added
+// records to the case since the draft took its events: they would be lost.
+var ErrChanged = errors.New("another process has added to the case meanwhile; run it again")
+
 // Publish puts the draft in its final place. Files are on disk before the
-// rename, so that a crash leaves the old case or the new one.
-func (d *Draft) Publish() error {
+// rename, so that a crash leaves the old case or the new one. now is the clock.
+func (d *Draft) Publish(ctx context.Context, now func() time.Time) error {
 	entries, err := os.ReadDir(d.Dir)
 	if err != nil {
 		return err
@@ -95,11 +127,56 @@ func (d *Draft) Publish() error {
 	if err := os.Chmod(d.Dir, 0o700); err != nil { // it holds other people's mail metadata
 		return err
 	}
-	if err := swap(d.Dir, d.final); err != nil {
+	if _, err := os.Stat(d.final); err == nil {
+		// Held until the new case is in place: nothing is written to a journal
+		// that is on its way out.
+		unlock, err := d.takeJournal(ctx, now)
+		if err != nil {
+			return fmt.Errorf("take over the case's journal: %w", err)
+		}
+		defer unlock()
+		sources, err := os.ReadFile(filepath.Join(d.final, Sources))
+		if !d.Exists || d.before != nil && (err != nil || !bytes.Equal(sources, d.before)) {
+			return fmt.Errorf("%s: %w", d.final, ErrChanged)
+		}
+	}
+	if err := syncFile(d.Dir); err != nil {
+		return err
+	}
+	if err := d.swap(d.Dir, d.final); err != nil {
 		return fmt.Errorf("put the case in its place: %w", err)
 	}
 	d.done = true
 	return syncFile(filepath.Dir(d.final))
+}
+
+// takeJournal locks the journal of the case that is to be replaced and puts it
+// into the draft. It stays the same file, so that who waits for it need not
+// care; where that cannot be, they find that it is another one and open that.
+func (d *Draft) takeJournal(ctx context.Context, now func() time.Time) (unlock func(), err error) {
+	path := filepath.Join(d.final, Journal)
+	held, err := journal.Open(path, now).Lock(ctx)
+	switch {
+	case errors.Is(err, errors.ErrUnsupported): // nobody writes it here
+		unlock = func() {}
+	case err != nil:
+		return nil, err
+	default:
+		unlock = held.Unlock
+	}
+	info, err := os.Stat(path)
+	if err == nil && info.Size() > 0 { // an empty one is only there to be locked
+		if d.link(path, d.File(Journal)) != nil {
+			if err = copyFile(d.File(Journal), path); err == nil {
+				err = syncFile(d.File(Journal))
+			}
+		}
+	}
+	if err != nil {
+		unlock()
+		return nil, err
+	}
+	return unlock, nil
 }
 
 // Discard removes the draft. After Publish it does nothing.

@@ -4,9 +4,12 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
+	"time"
 
 	"midwatch/casefile"
+	"midwatch/journal"
 )
 
 func draft(t *testing.T, path, text string) *Draft {
@@ -30,7 +33,7 @@ func TestPublish(t *testing.T) {
 	if _, err := os.Stat(path); err == nil {
 		t.Error("the case is there before it is published")
 	}
-	if err := d.Publish(); err != nil {
+	if err := d.Publish(t.Context(), time.Now); err != nil {
 		t.Fatal(err)
 	}
 	if err := d.Discard(); err != nil {
@@ -50,7 +53,7 @@ func TestPublish(t *testing.T) {
 	if err := d.Discard(); err != nil {
 		t.Fatal(err)
 	}
-	if err := draft(t, path, "two").Publish(); err != nil {
+	if err := draft(t, path, "two").Publish(t.Context(), time.Now); err != nil {
 		t.Fatal(err)
 	}
 	if b, _ := os.ReadFile(filepath.Join(path, Events)); string(b) != "two" {
@@ -115,5 +118,125 @@ func TestStoreOfACase(t *testing.T) {
 	}
 	if _, err := ReadStore(dir); err == nil {
 		t.Error("another schema was read")
+	}
+}
+
+// A case is replaced again and again while others write to its journal: no entry
+// that was acknowledged is lost, however the file system puts one folder in the
+// place of another.
+func TestJournalOutlivesTheCase(t *testing.T) {
+	noLink := func(string, string) error { return errors.ErrUnsupported }
+	for name, set := range map[string]func(*Draft){
+		"linked":                   func(*Draft) {},
+		"copied":                   func(d *Draft) { d.link = noLink },
+		"linked, with two renames": func(d *Draft) { d.swap = replace },
+		"copied, with two renames": func(d *Draft) { d.link, d.swap = noLink, replace },
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "a.case")
+			if err := draft(t, path, "one").Publish(t.Context(), time.Now); err != nil {
+				t.Fatal(err)
+			}
+			var wg sync.WaitGroup
+			var mu sync.Mutex
+			acknowledged := map[string]bool{}
+			stop := make(chan struct{})
+			for range 4 {
+				wg.Go(func() {
+					j := journal.Open(filepath.Join(path, Journal), time.Now)
+					for {
+						select {
+						case <-stop:
+							return
+						default:
+						}
+						e, err := j.Append(t.Context(), journal.Author{Name: "kim", User: "kim"}, journal.Note, map[string]string{"text": "x"})
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						mu.Lock()
+						acknowledged[e.Hash] = true
+						mu.Unlock()
+						time.Sleep(time.Millisecond) // as busy as this nobody is
+					}
+				})
+			}
+			const rounds = 40
+			for range rounds {
+				d := draft(t, path, "one")
+				set(d)
+				if err := d.Publish(t.Context(), time.Now); err != nil {
+					t.Fatal(err)
+				}
+			}
+			close(stop)
+			wg.Wait()
+			es, err := journal.Open(filepath.Join(path, Journal), time.Now).Entries()
+			if err != nil || len(es) != len(acknowledged) || len(es) < rounds {
+				t.Errorf("%d entries, %d acknowledged, %v", len(es), len(acknowledged), err)
+			}
+			for _, e := range es {
+				if !acknowledged[e.Hash] {
+					t.Errorf("entry %d was not acknowledged", e.Seq)
+				}
+			}
+			if left, _ := os.ReadDir(filepath.Dir(path)); len(left) != 1 {
+				t.Errorf("left behind: %v", left)
+			}
+			t.Logf("%d entries over %d cases", len(es), rounds)
+		})
+	}
+}
+
+// A case that nobody wrote about has no journal, before and after.
+func TestNoJournal(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.case")
+	for range 2 {
+		if err := draft(t, path, "one").Publish(t.Context(), time.Now); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(filepath.Join(path, Journal)); !errors.Is(err, os.ErrNotExist) {
+			t.Error(err)
+		}
+	}
+}
+
+// Records that another process added while a case was made are not lost to it.
+func TestChangedMeanwhile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.case")
+	first, second := draft(t, path, "one"), draft(t, path, "two")
+	if err := first.Publish(t.Context(), time.Now); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.Publish(t.Context(), time.Now); !errors.Is(err, ErrChanged) {
+		t.Errorf("a case that was made by two at once: %v", err)
+	}
+	for name, take := range map[string]func(*Draft) ([]casefile.Source, error){"copied": (*Draft).TakeEvents, "shared": (*Draft).ShareEvents} {
+		slow, err := Begin(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := take(slow); err != nil {
+			t.Fatal(err)
+		}
+		if b, _ := os.ReadFile(slow.File(Events)); len(b) == 0 {
+			t.Errorf("%s: no events", name)
+		}
+		if err := draft(t, path, "by another, "+name).Publish(t.Context(), time.Now); err != nil {
+			t.Fatal(err)
+		}
+		if err := slow.Publish(t.Context(), time.Now); !errors.Is(err, ErrChanged) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if b, _ := os.ReadFile(filepath.Join(path, Events)); string(b) != "by another, "+name {
+			t.Errorf("the case has %q", b)
+		}
+		if err := slow.Discard(); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := second.Discard(); err != nil {
+		t.Error(err)
 	}
 }
