@@ -53,7 +53,11 @@ func (b *builder) interests(ctx context.Context, people []Person) error {
 			b.camp.Interests = append(b.camp.Interests, x)
 		}
 	}
+	kinds := []string{"seniority", "department", "subject", "folder"}
 	slices.SortStableFunc(b.camp.Interests, func(x, y casefile.Interest) int {
+		if d := slices.Index(kinds, x.Kind) - slices.Index(kinds, y.Kind); d != 0 {
+			return d
+		}
 		switch {
 		case x.Q < y.Q:
 			return -1
@@ -62,7 +66,13 @@ func (b *builder) interests(ctx context.Context, people []Person) error {
 		}
 		return strings.Compare(x.Kind+x.What, y.Kind+y.What)
 	})
-	b.camp.Interests = b.camp.Interests[:min(len(b.camp.Interests), 20)]
+	n := 0
+	b.camp.Interests = slices.DeleteFunc(b.camp.Interests, func(x casefile.Interest) bool {
+		if x.Kind == "subject" {
+			n++
+		}
+		return x.Kind == "subject" && n > maxSubjects
+	})
 	words, err := b.searchedFor(ctx)
 	if err != nil {
 		return err
@@ -211,6 +221,9 @@ func folderName(path string) string {
 	}
 	return strings.ToLower(path)
 }
+
+// maxSubjects is how many subjects are listed.
+const maxSubjects = 8
 
 // maxSubjectWords is how many words of subjects are compared.
 const maxSubjectWords = 40
