@@ -186,7 +186,8 @@ func (g *grower) separate(ctx context.Context, c *grown) error {
 		// In a session that was stolen, only the organization's own networks
 		// and devices clear.
 		stolen := v.session != "" && slices.Contains(c.stolen, v.session)
-		if stolen || !v.at.Before(c.Since.Time) && !s.ownerNets[v.net] && !s.ownerWith[v.agent] {
+		owners := s.ownerNets[v.net] && !strange(vs, mine, i, c.Since.Time)
+		if stolen || !v.at.Before(c.Since.Time) && !owners && (!s.ownerWith[v.agent] || c.with[v.agent]) {
 			c.unclear = addTo(c.unclear, []string{v.ip})
 			if v.at.Before(c.unclearSince) {
 				c.unclearSince = v.at
@@ -194,6 +195,21 @@ func (g *grower) separate(ctx context.Context, c *grown) error {
 		}
 	}
 	return nil
+}
+
+// strange reports whether an address is new in a network where the owner has a
+// line of its own: one or two addresses, used again and again, and now another.
+// Mobile networks give new ones every day, and are not strange.
+func strange(vs []visit, mine []bool, i int, since time.Time) bool {
+	known := map[string]bool{}
+	n := 0
+	for k := range vs {
+		if v := &vs[k]; v.net == vs[i].net && !mine[k] && v.at.Before(since) {
+			known[v.ip] = true
+			n++
+		}
+	}
+	return n >= 3 && len(known) <= 2 && !known[vs[i].ip]
 }
 
 // mine marks the sign-ins that are known to be the actor's.

@@ -426,7 +426,41 @@ func caseVerdict(c *casefile.Case) (out []casefile.Sentence) {
 	default:
 		out = append(out, casefile.Sentence{Kind: casefile.Absence, Text: fmt.Sprintf("%s found nothing in the logs that were received.", upperFirst(plural(len(c.Assessed), "detector", "detectors")))})
 	}
+	out = append(out, assertionSentences(c)...)
 	return append(out, coverageSentence(c))
+}
+
+// assertionSentences say in one sentence an answer what was accessed besides
+// mail, and what was not as far as the logs tell.
+func assertionSentences(c *casefile.Case) (out []casefile.Sentence) {
+	names, refs, events := map[string][]string{}, map[string][]string{}, map[string][]string{}
+	low := 1.0
+	for i := range c.Assertions {
+		a := &c.Assertions[i]
+		name := a.Name
+		if a.Answer == casefile.Accessed {
+			var places []string
+			for _, p := range a.Places[:min(len(a.Places), 3)] {
+				places = append(places, p.What)
+			}
+			name += " (" + strings.Join(places, ", ") + ")"
+		}
+		names[a.Answer], refs[a.Answer], events[a.Answer] = append(names[a.Answer], name), append(refs[a.Answer], a.ID), append(events[a.Answer], firstIDs(a.Events, 3)...)
+		if a.Answer == casefile.NoEvidence {
+			for _, x := range a.Coverage {
+				low = min(low, x.Share)
+			}
+		}
+	}
+	say := func(answer, kind, format string, args ...any) {
+		if len(names[answer]) > 0 {
+			out = append(out, casefile.Sentence{Kind: kind, Text: fmt.Sprintf(format, args...), Refs: refs[answer], Events: events[answer]})
+		}
+	}
+	say(casefile.Accessed, casefile.Fact, "Besides mail, what the actor acted as signed in to or touched %s.", joinWords(names[casefile.Accessed]))
+	say(casefile.NoEvidence, casefile.Absence, "No evidence of access to %s: others' access is in the logs, the actor's is not, and these logs cover %s or more of the hours.", joinWords(names[casefile.NoEvidence]), shareWords(low))
+	say(casefile.CannotTell, casefile.Limit, "Whether %s were accessed cannot be told from these logs.", joinWords(names[casefile.CannotTell]))
+	return out
 }
 
 func campaignIDs(ps []casefile.Campaign) (out []string) {

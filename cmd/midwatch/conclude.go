@@ -109,8 +109,11 @@ func again(ctx context.Context, std stdio, o investigateOptions) (c *casefile.Ca
 			return nil, nil, explain(err, "the case is as it was")
 		}
 		old, err := outdated(o.out, c)
-		if err != nil || !old {
+		if err != nil {
 			return c, sets, err
+		}
+		if !old {
+			return c, sets, recordConclusion(ctx, o.out, c)
 		}
 	}
 	return nil, nil, fmt.Errorf("%s: it was changed %d times while it was concluded; run `midwatch investigate --again %s` when that has ended", o.out, most, o.out)

@@ -242,6 +242,9 @@ func runInvestigate(ctx context.Context, std stdio, paths []string, o investigat
 			return err
 		}
 	}
+	if err := recordConclusion(ctx, o.out, c); err != nil {
+		return err
+	}
 	return announce(std, o, c, res, sets, len(paths) > 0 && before)
 }
 

@@ -98,6 +98,9 @@ func (o options) cells() (cells []cell, seeds []uint64, err error) {
 		more("midnight, hidden", simulate.Options{Scenario: "midnight", GeoMatch: true, OfficeHours: true, RotateUA: true})
 		more("midnight, without the test tenant", simulate.Options{Scenario: "midnight", NoTest: true})
 		more("midnight, under way", simulate.Options{Scenario: "midnight", UnderWay: true})
+		more("midnight, 5 % lost", simulate.Options{Scenario: "midnight", Loss: 0.05})
+		more("bec, 5 % lost", simulate.Options{Scenario: "bec", Loss: 0.05})
+		more("tokentheft, 5 % lost", simulate.Options{Scenario: "tokentheft", Loss: 0.05})
 		more("midnight, 10 % lost", simulate.Options{Scenario: "midnight", Loss: 0.1})
 		more("narrow, 20 accounts, geo-matched", simulate.Options{Scenario: "narrow", Accounts: 20, GeoMatch: true})
 	}

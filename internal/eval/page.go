@@ -140,6 +140,7 @@ func write(done []*result, grid string) string {
 	gs, quiet := groups(done)
 	preface(b, done, grid)
 	against(b, gs, quiet)
+	answered(b, done)
 	detection(b, gs)
 	times(b, gs)
 	reach(b, gs)

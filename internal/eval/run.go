@@ -47,6 +47,7 @@ type result struct {
 	Seconds  float64            `json:"seconds"` // of the investigation
 	Score    *score.Score       `json:"score"`
 	Goals    goals              `json:"goals"`
+	Answer   answerGoal         `json:"answer"`
 	Spans    []spanOf           `json:"spans"`
 	Alerts   map[string][]alert `json:"alerts"` // by baseline
 	Oracle   int                `json:"oracle"` // limit that the oracle chose
@@ -96,6 +97,7 @@ func (r *runner) run(ctx context.Context, c cell, seed uint64) (*result, error) 
 	}
 	res.Score = score.Compare(sim.Truth, kase)
 	res.Goals = measure(sim.Truth, kase, res.Score)
+	res.Answer = answers(sim.Truth, kase, res.Score)
 	for _, p := range sim.Truth.Campaigns {
 		if !p.FirstRecord.IsZero() {
 			res.Spans = append(res.Spans, spanOf{p.ID, p.Kind, p.FirstRecord, p.End, p.FirstSuccessRecord})
