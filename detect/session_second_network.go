@@ -257,6 +257,12 @@ type netUse struct {
 	common                                                                                int64
 }
 
+// strange reports whether it differs in country or program from where the
+// session began.
+func (u *netUse) strange(home *netUse) bool {
+	return home.country != "" && u.country != "" && home.country != u.country || home.agent != "" && u.agent != "" && home.agent != u.agent || u.otherOS()
+}
+
 // otherOS reports whether somebody with another operating system than that
 // with which the session began was in a network, from an address that is not
 // the organization's.
@@ -301,6 +307,12 @@ func (sessionSecondNetwork) finding(us []netUse) (casefile.Finding, bool) {
 	if second == nil {
 		return f, false
 	}
+	for i := 1; i < len(us); i++ { // what is strange, rather than what is the owner's home
+		if us[i].strange(&us[0]) && (us[i].common == 0 || us[i].otherOS() || onTour && us[i].away != "") {
+			second = &us[i]
+			break
+		}
+	}
 	// Graph's log has ids in the place of names.
 	for _, u := range us {
 		if strings.Contains(u.who, "@") && !strings.Contains(second.who, "@") {
@@ -328,8 +340,7 @@ func (sessionSecondNetwork) finding(us []netUse) (casefile.Finding, bool) {
 		role := casefile.RoleTarget
 		// Where it differs in country or program, that part is strange; the rest
 		// may be its owner at home.
-		strange := us[0].country != "" && u.country != "" && us[0].country != u.country || us[0].agent != "" && u.agent != "" && us[0].agent != u.agent
-		strange = strange || u.otherOS()
+		strange := u.strange(&us[0])
 		if i > 0 && (u.common == 0 || u.otherOS() || onTour && u.away != "" && strange) && (strange || !abroad && !otherAgent) {
 			role = casefile.RoleSource
 		}
