@@ -15,7 +15,7 @@ const Schema = "midwatch.case/1"
 type Case struct {
 	Schema      string              `json:"schema"`       // version of this contract
 	Case        Summary             `json:"case"`         // what the case is about
-	Verdict     []Sentence          `json:"verdict"`      // three to eight plain sentences, most important first
+	Verdict     []Sentence          `json:"verdict"`      // three to ten plain sentences, most important first
 	Sources     []Source            `json:"sources"`      // files that were read, in order of reading
 	Coverage    Coverage            `json:"coverage"`     // what the evidence can and cannot show
 	Findings    []Finding           `json:"findings"`     // what detectors found, by time

@@ -361,8 +361,9 @@ func (b *builder) holds(upn string, m *casefile.MessageRef) bool {
 	return false
 }
 
-// auditGaps adds to each mailbox the times in which the audit log has no
-// record at all while a context of the campaign could read it.
+// auditGaps adds to each mailbox the times in which the audit log has no record
+// of mail being read by anybody, against its rhythm, while a context of the
+// campaign could read it.
 func (b *builder) auditGaps() {
 	p := b.camp
 	for i := range p.Mailboxes {
@@ -370,18 +371,36 @@ func (b *builder) auditGaps() {
 		if m.First.IsZero() || m.Certainty == casefile.Possible {
 			continue
 		}
-		for _, g := range gapsOf(&b.c.Coverage, m.Tenant, string(event.UAL), p.Start.Time, p.End.Time) {
-			// What could read it once can read it while the log is silent.
-			if g.To.Before(m.First.Time) && m.First.Sub(g.To.Time) > 7*24*time.Hour {
+		for _, g := range b.mailGaps(m.Tenant) {
+			// What could read it once can read it while the log is silent; what
+			// came in long after the gap could not.
+			if g.To.Before(p.Start.Time) || g.From.After(p.End.Time) || m.First.Sub(g.To.Time) > 7*24*time.Hour {
 				continue
 			}
-			m.Windows = append(m.Windows, casefile.Window{From: g.From, To: g.To, Certainty: casefile.Possible, Why: "the audit log has no record at all in this time, and the actor could read the mailbox"})
+			m.Windows = append(m.Windows, casefile.Window{From: g.From, To: g.To, Certainty: casefile.Possible, Why: "the audit log has no record of mail being read, of anybody, in this time, and the actor could read the mailbox"})
 			m.Counts.Windows++
 			p.Reach.Windows++
 		}
 		slices.SortStableFunc(m.Windows, func(x, y casefile.Window) int { return x.From.Compare(y.From.Time) })
 	}
 }
+
+// mailGaps are the silences of a tenant's records of mail being read.
+func (b *builder) mailGaps(tenant string) (out []casefile.Hole) {
+	for _, r := range b.c.Coverage.Matrix.Rows {
+		if r.Tenant == tenant && r.Source == string(event.UAL) && r.Class == mailReads {
+			for _, g := range r.Gaps {
+				if g.Hours >= leastGap {
+					out = append(out, g)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// leastGap is the shortest silence, in hours, that is held to hide reads.
+const leastGap = 6
 
 // orSomebody names who acted.
 func orSomebody(actor string) string {

@@ -266,7 +266,7 @@ func TestDemo(t *testing.T) {
 			t.Errorf("address %s does not belong to the campaign", ip.IP)
 		}
 	}
-	if n := len(c.Verdict); n < 3 || n > 8 {
+	if n := len(c.Verdict); n < 3 || n > 10 {
 		t.Errorf("the verdict has %d sentences", n)
 	}
 }
