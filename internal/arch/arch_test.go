@@ -42,6 +42,8 @@ func allowed() map[string][]string {
 		"investigate":         {"event", "store", "casefile", "detect"},
 		"sigma":               {},
 		"rules":               {"event", "sigma"},
+		"exposure":            {"event", "source", "enrich", "store", "casefile"},
+		"exposure/score":      {"simulate", "casefile", "exposure"},
 		"simulate":            {},
 		"simulate/score":      {"simulate", "casefile"},
 		"report":              {"casefile"},
@@ -57,7 +59,7 @@ func allowed() map[string][]string {
 		"internal/engines":                 {},
 		"internal/bench":                   {"detect", "detect/sigmarules", "enrich", "event", "ingest", "investigate", "parse", "simulate", "store", "store/clickhouse", "store/duckdb", "internal/clickhousetest"},
 		"internal/eval":                    {"casefile", "event", "simulate", "simulate/score", "store", "store/duckdb"},
-		"cmd/midwatch":                     {"casefile", "config", "detect", "detect/sigmarules", "enrich", "event", "ingest", "investigate", "parse", "report", "rules", "sigma", "store", "store/clickhouse", "store/duckdb", "internal/casefolder", "internal/progress", "simulate", "simulate/score"},
+		"cmd/midwatch":                     {"casefile", "config", "detect", "detect/sigmarules", "enrich", "event", "exposure", "exposure/score", "ingest", "investigate", "parse", "report", "rules", "sigma", "store", "store/clickhouse", "store/duckdb", "internal/casefolder", "internal/progress", "simulate", "simulate/score"},
 	}
 }
 

@@ -1,0 +1,286 @@
+package exposure
+
+import (
+	_ "embed"
+	"fmt"
+	"math"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+
+	ahocorasick "github.com/BobuSumisu/aho-corasick"
+	"github.com/BurntSushi/toml"
+)
+
+// The rules by which vendors' secrets are known are those of gitleaks 8.30.1,
+// config/gitleaks.toml as it stands there (MIT licence, rules/gitleaks.LICENSE).
+// Its engine is not used: it reads repositories, brings 70 modules along, and
+// its findings carry the secret through its own logging.
+//
+//go:embed rules/gitleaks.toml
+var gitleaksTOML string
+
+// rule finds secrets of one kind in text.
+type rule struct {
+	id       string
+	kind     string // what the secret is called
+	doc      string
+	keywords []string // lower case; the rule is asked where one of them is
+	pattern  func() *regexp.Regexp
+	group    int     // submatch that is the secret; 0: the first that is not empty, or the match
+	entropy  float64 // least, in bits a byte
+	digit    bool    // it has a digit in it
+	allow    []allow // what is no secret
+	// accept decides on what the pattern found, and may shorten it; nil accepts.
+	accept func(secret, match string) (string, bool)
+	vendor bool // the form is a vendor's: it goes before others at the same place
+}
+
+// allow says which matches are no secrets.
+type allow struct {
+	all       bool // all of its conditions must hold, not one
+	target    string
+	patterns  []*regexp.Regexp
+	stopwords []string
+	never     bool // it has a condition that mail cannot meet
+}
+
+// ruleFile is gitleaks' file, as far as it concerns text.
+type ruleFile struct {
+	Allowlist allowFile
+	Rules     []struct {
+		ID, Description, Regex, Path string
+		SecretGroup                  int
+		Entropy                      float64
+		Keywords                     []string
+		Allowlists                   []allowFile
+	}
+}
+
+type allowFile struct {
+	Condition, RegexTarget             string
+	Regexes, Stopwords, Paths, Commits []string
+}
+
+func (f *allowFile) compile() (allow, error) {
+	a := allow{all: strings.EqualFold(f.Condition, "AND"), target: f.RegexTarget, stopwords: f.Stopwords}
+	a.never = a.all && len(f.Paths)+len(f.Commits) > 0 || len(f.Regexes)+len(f.Stopwords) == 0
+	for _, p := range f.Regexes {
+		x, err := regexp.Compile(p)
+		if err != nil {
+			return a, err
+		}
+		a.patterns = append(a.patterns, x)
+	}
+	return a, nil
+}
+
+// holds reports whether the match is none.
+func (a *allow) holds(secret, match, line string) bool {
+	if a.never {
+		return false
+	}
+	text := secret
+	switch a.target {
+	case "match":
+		text = match
+	case "line":
+		text = line
+	}
+	pattern := slices.ContainsFunc(a.patterns, func(x *regexp.Regexp) bool { return x.MatchString(text) })
+	low := strings.ToLower(secret)
+	word := slices.ContainsFunc(a.stopwords, func(w string) bool { return strings.Contains(low, w) })
+	if a.all {
+		return (pattern || len(a.patterns) == 0) && (word || len(a.stopwords) == 0)
+	}
+	return pattern || word
+}
+
+// scanner finds secrets in text. It is safe for concurrent use.
+type scanner struct {
+	rules  []rule
+	global allow
+	trie   *ahocorasick.Trie
+	words  [][]int // keyword -> rules
+}
+
+func newScanner() (*scanner, error) {
+	var f ruleFile
+	if _, err := toml.Decode(gitleaksTOML, &f); err != nil {
+		return nil, fmt.Errorf("read the rules for secrets: %w", err)
+	}
+	s := &scanner{}
+	var err error
+	if s.global, err = f.Allowlist.compile(); err != nil {
+		return nil, fmt.Errorf("rules for secrets: %w", err)
+	}
+	for _, r := range f.Rules {
+		// Rules for files of one name judge little by the text itself: in mail
+		// they would be guesses.
+		if r.Regex == "" || len(r.Keywords) == 0 || r.Path != "" {
+			continue
+		}
+		x := rule{id: r.ID, kind: r.ID, doc: r.Description, group: r.SecretGroup, entropy: r.Entropy, vendor: true,
+			pattern: sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(r.Regex) })}
+		for _, k := range r.Keywords {
+			x.keywords = append(x.keywords, strings.ToLower(k))
+		}
+		for i := range r.Allowlists {
+			a, err := r.Allowlists[i].compile()
+			if err != nil {
+				return nil, fmt.Errorf("rule %s: %w", r.ID, err)
+			}
+			x.allow = append(x.allow, a)
+		}
+		if r.ID == "generic-api-key" {
+			x.vendor, x.digit, x.accept = false, true, genericInMail
+		}
+		s.rules = append(s.rules, x)
+	}
+	s.rules = append(s.rules, ownRules()...)
+	s.index()
+	return s, nil
+}
+
+// index makes the automaton that finds all keywords in one pass.
+func (s *scanner) index() {
+	at := map[string]int{}
+	var list []string
+	for i, r := range s.rules {
+		for _, k := range r.keywords {
+			n, ok := at[k]
+			if !ok {
+				n = len(list)
+				at[k] = n
+				list = append(list, k)
+				s.words = append(s.words, nil)
+			}
+			s.words[n] = append(s.words[n], i)
+		}
+	}
+	s.trie = ahocorasick.NewTrieBuilder().AddStrings(list).Build()
+}
+
+// hit is a secret in a text.
+type hit struct {
+	rule       *rule
+	secret     string
+	start, end int // bytes of the secret in the text
+}
+
+// find lists the secrets of a text, by place. At one place the vendor's rule
+// goes before others, the longer match before the shorter.
+func (s *scanner) find(text string) []hit {
+	low := strings.ToLower(text)
+	if len(low) != len(text) { // letters whose lower case is longer
+		low = asciiLower(text)
+	}
+	ask := make([]bool, len(s.rules))
+	any := false
+	s.trie.Walk([]byte(low), func(_, _, pattern int64) bool {
+		for _, r := range s.words[pattern] {
+			ask[r], any = true, true
+		}
+		return true
+	})
+	if !any {
+		return nil
+	}
+	var hits []hit
+	for i := range s.rules {
+		if ask[i] {
+			hits = s.apply(&s.rules[i], text, hits)
+		}
+	}
+	slices.SortStableFunc(hits, func(a, b hit) int {
+		if a.rule.vendor != b.rule.vendor {
+			if a.rule.vendor {
+				return -1
+			}
+			return 1
+		}
+		return (b.end - b.start) - (a.end - a.start)
+	})
+	var out []hit
+	for _, h := range hits {
+		if !slices.ContainsFunc(out, func(o hit) bool { return h.start < o.end && o.start < h.end }) {
+			out = append(out, h)
+		}
+	}
+	slices.SortFunc(out, func(a, b hit) int { return a.start - b.start })
+	return out
+}
+
+func asciiLower(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			b[i] = c + 32
+		}
+	}
+	return string(b)
+}
+
+func (s *scanner) apply(r *rule, text string, hits []hit) []hit {
+	for _, m := range r.pattern().FindAllStringSubmatchIndex(text, -1) {
+		lo, hi := m[0], m[1]
+		switch {
+		case r.group > 0 && 2*r.group+1 < len(m):
+			lo, hi = m[2*r.group], m[2*r.group+1]
+		default:
+			for g := 2; g+1 < len(m); g += 2 {
+				if m[g] >= 0 && m[g+1] > m[g] {
+					lo, hi = m[g], m[g+1]
+					break
+				}
+			}
+		}
+		if lo < 0 || hi <= lo {
+			continue
+		}
+		secret, match := text[lo:hi], text[m[0]:m[1]]
+		if r.accept != nil {
+			short, ok := r.accept(secret, match)
+			if !ok {
+				continue
+			}
+			lo += strings.Index(secret, short)
+			secret, hi = short, lo+len(short)
+		}
+		if r.entropy > 0 && entropy(secret) <= r.entropy || r.digit && !strings.ContainsAny(secret, "0123456789") {
+			continue
+		}
+		line := lineAround(text, lo, hi)
+		if s.global.holds(secret, match, line) || slices.ContainsFunc(r.allow, func(a allow) bool { return a.holds(secret, match, line) }) {
+			continue
+		}
+		hits = append(hits, hit{rule: r, secret: secret, start: lo, end: hi})
+	}
+	return hits
+}
+
+// lineAround is the line, or the lines, that a match stands in.
+func lineAround(text string, lo, hi int) string {
+	lo = strings.LastIndexByte(text[:lo], '\n') + 1
+	if i := strings.IndexByte(text[hi:], '\n'); i >= 0 {
+		return text[lo : hi+i]
+	}
+	return text[lo:]
+}
+
+// entropy is Shannon's, in bits a byte.
+func entropy(s string) float64 {
+	var n [256]int
+	for i := range len(s) {
+		n[s[i]]++
+	}
+	e := 0.0
+	for _, c := range n {
+		if c > 0 {
+			p := float64(c) / float64(len(s))
+			e -= p * math.Log2(p)
+		}
+	}
+	return e
+}
