@@ -50,7 +50,7 @@ func fromLine(b []byte) bool {
 	clock, year := false, false
 	for _, w := range rest {
 		clock = clock || len(w) >= 4 && bytes.Count(w, []byte(":")) >= 1 && w[0] >= '0' && w[0] <= '9'
-		year = year || len(w) == 4 && bytes.Trim(w, "0123456789") != nil && len(bytes.Trim(w, "0123456789")) == 0
+		year = year || len(w) == 4 && len(bytes.Trim(w, "0123456789")) == 0
 	}
 	return clock && year || string(rest[0]) == "-" && len(rest) > 1
 }

@@ -35,6 +35,18 @@ type rule struct {
 	// accept decides on what the pattern found, and may shorten it; nil accepts.
 	accept func(secret, match string) (string, bool)
 	vendor bool // the form is a vendor's: it goes before others at the same place
+	vague  bool // it is known by a word beside it: others go before
+}
+
+// rank says which of two rules knows more about a secret that both find.
+func (r *rule) rank() int {
+	switch {
+	case r.vendor:
+		return 2
+	case r.vague:
+		return 0
+	}
+	return 1
 }
 
 // allow says which matches are no secrets.
@@ -105,6 +117,13 @@ type scanner struct {
 	words  [][]int // keyword -> rules
 }
 
+// What may stand behind a secret in code, as the file has it at the end of most
+// rules; in prose sentences end there, too, and brackets close.
+const (
+	codeEnd  = `(?:[\x60'"\s;]|\\[nr]|$)`
+	proseEnd = `(?:[\x60'"\s;.,:!?<>()\[\]{}]|\\[nr]|$)`
+)
+
 func newScanner() (*scanner, error) {
 	var f ruleFile
 	if _, err := toml.Decode(gitleaksTOML, &f); err != nil {
@@ -121,6 +140,7 @@ func newScanner() (*scanner, error) {
 		if r.Regex == "" || len(r.Keywords) == 0 || r.Path != "" {
 			continue
 		}
+		r.Regex = strings.ReplaceAll(r.Regex, codeEnd, proseEnd)
 		x := rule{id: r.ID, kind: r.ID, doc: r.Description, group: r.SecretGroup, entropy: r.Entropy, vendor: true,
 			pattern: sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(r.Regex) })}
 		for _, k := range r.Keywords {
@@ -134,7 +154,7 @@ func newScanner() (*scanner, error) {
 			x.allow = append(x.allow, a)
 		}
 		if r.ID == "generic-api-key" {
-			x.vendor, x.digit, x.accept = false, true, genericInMail
+			x.vendor, x.vague, x.digit, x.accept = false, true, true, genericInMail
 		}
 		s.rules = append(s.rules, x)
 	}
@@ -194,11 +214,8 @@ func (s *scanner) find(text string) []hit {
 		}
 	}
 	slices.SortStableFunc(hits, func(a, b hit) int {
-		if a.rule.vendor != b.rule.vendor {
-			if a.rule.vendor {
-				return -1
-			}
-			return 1
+		if d := b.rule.rank() - a.rule.rank(); d != 0 {
+			return d
 		}
 		return (b.end - b.start) - (a.end - a.start)
 	})

@@ -140,7 +140,7 @@ func (b *builder) secrets() {
 				all[f] = s
 			}
 			// A vendor's rule knows more about it than a word beside it.
-			if p.rule.vendor && !s.rule.vendor {
+			if p.rule.rank() > s.rule.rank() {
 				s.rule, s.s.Preview = p.rule, preview(p.rule, p.secret)
 			}
 			if p.rule.id == "signed-link" {

@@ -17,6 +17,17 @@ func ownRules() []rule {
 			keywords: []string{"passw", "passphrase", "passcode", "pwd", "pw:", "pw :", "pw=", "pw is", "kennw", "kennung", "losungswort", "mot de passe", "mdp", "contrase", "clave", "senha", "wachtwoord", "lösenord", "losenord", "lösen", "hasło", "haslo", "parola", "adgangskode", "salasana", "heslo", "пароль", "密码", "パスワード"},
 		},
 		{
+			id: "key-in-words", kind: "generic-api-key", doc: "A key or token of a service, by the words before it", entropy: 3, digit: true, vague: true,
+			keywords: []string{"key", "secret", "token"},
+			pattern: sync.OnceValue(func() *regexp.Regexp {
+				return regexp.MustCompile(`(?i)\b(?:api|access|secret|client|service|account|auth|bearer|app|application|shared)[ \t_-]?(?:access[ \t_-]?)?(?:key|secret|token)(?:[ \t]+(?:for|of|to|für|von|pour|para)[ \t]+[^\r\n:=;,]{1,60}?)?(?:[ \t]*(?::|=|→|\t)|[ \t]+(?:is(?: now)?|ist|lautet|est|es))[ \t]*["'`+"`"+`]?([a-z0-9_~+/=.-]{16,200})`)
+			}),
+			accept: func(s, _ string) (string, bool) {
+				s = strings.TrimRight(s, ".")
+				return s, len(s) >= 16 && !uuidLike(s) && !placeholder(s) && !fileLike(s) && strings.IndexFunc(s, unicode.IsLetter) >= 0
+			},
+		},
+		{
 			id: "recovery-code", kind: "recovery-code", doc: "A code that stands in for a second factor",
 			keywords: []string{"recovery", "backup code", "wiederherstellung", "récupération", "recuperaci"},
 			pattern: sync.OnceValue(func() *regexp.Regexp {
@@ -30,7 +41,7 @@ func ownRules() []rule {
 			id: "connection-string", kind: "connection-string", doc: "The password or key in a connection string", vendor: true,
 			keywords: []string{"password=", "pwd=", "password =", "pwd =", "accountkey=", "sharedaccesskey="},
 			pattern: sync.OnceValue(func() *regexp.Regexp {
-				return regexp.MustCompile(`(?i)(?:server|data source|host|endpoint|accountname|user id|uid|user|username|database|initial catalog|sharedaccesskeyname|defaultendpointsprotocol)\s*=\s*[^;\r\n]{1,200};(?:[^;\r\n]{1,200};){0,12}?\s*(?:password|pwd|accountkey|sharedaccesskey)\s*=\s*([^;\s"'<>]{4,200})`)
+				return regexp.MustCompile(`(?i)\b(?:server|data source|host|endpoint|accountname|user id|uid|user|username|database|initial catalog|sharedaccesskeyname|defaultendpointsprotocol)\s*=[^;\r\n]{1,300};(?:[^\r\n]{0,600}?;)?\s*(?:password|pwd|accountkey|sharedaccesskey)\s*=\s*([^;\s"'<>]{4,200})`)
 			}),
 			accept: func(s, _ string) (string, bool) { return s, !placeholder(s) },
 		},
@@ -44,7 +55,7 @@ func ownRules() []rule {
 		{
 			id: "signed-link", kind: "signed-link", doc: "A link that opens what it names to whoever has it", vendor: true, keywords: []string{"sig=", "signature=", "access_token=", "x-amz-signature="},
 			pattern: sync.OnceValue(func() *regexp.Regexp {
-				return regexp.MustCompile(`(?i)\b(https?://[^\s<>"']{4,1500}[?&](?:sig|signature|x-amz-signature|access_token)=[a-z0-9%._~+/=-]{8,400}(?:&[^\s<>"']{1,400})?)`)
+				return regexp.MustCompile(`(?i)\b(https?://[^\s<>"']{4,900}[?&](?:sig|signature|x-amz-signature|access_token)=[a-z0-9%._~+/=-]{8,400}(?:&[^\s<>"']{1,400})?)`)
 			}),
 			accept: func(s, _ string) (string, bool) {
 				s = strings.TrimRight(s, ".,;:!)")
@@ -58,7 +69,7 @@ func ownRules() []rule {
 // passwordPattern is a word for password, perhaps what it is for, a word or
 // sign that says "is", and what follows.
 func passwordPattern() *regexp.Regexp {
-	const word = `passwor[dt]s?|passphrase|passcode|passwd|passw|pwd?|kennw(?:or|ö)rt(?:er)?|losungswort|mot de passe|mdp|contrase(?:ñ|n)a|clave|senha|wachtwoord|l(?:ö|o)senord(?:et)?|has(?:ł|l)o|parola(?: d'ordine)?|adgangskode|salasana|heslo|пароль|密码|パスワード`
+	const word = `passwor[dt]s?|passphrase|passcode|passwd|passw|pwd?|kennw(?:o|ö)rt(?:er)?|losungswort|mot de passe|mdp|contrase(?:ñ|n)a|clave|senha|wachtwoord|l(?:ö|o)senord(?:et)?|has(?:ł|l)o|parola(?: d'ordine)?|adgangskode|salasana|heslo|пароль|密码|パスワード`
 	const of = `(?:[ \t]+(?:for|to|of|on|from|für|fuer|von|zum|zur|zu|pour|de|du|des|del|para|da|do|voor|van|till|per|di|к|от)[ \t]+[^\r\n:=;,]{1,60}?)?`
 	const is = `(?:[ \t]*(?::|=|→|：|\t|->|=>)|[ \t]+(?:is(?: now)?|ist(?: jetzt)?|lautet|was|est|es|é|è|is nu|är|er|to|jest|je))`
 	return regexp.MustCompile(`(?i)(?:^|[^\pL\d_])(?:` + word + `)` + of + `[ \t]*(?:\([^)\r\n]{0,30}\))?` + is + `[ \t]*("[^"\r\n]{4,64}"|'[^'\r\n]{4,64}'|“[^”\r\n]{4,64}”|„[^“”\r\n]{4,64}[“”]|«[^»\r\n]{4,64}»|` + "`[^`\r\n]{4,64}`" + `|[^\s"'“”„«»<>` + "`" + `]{4,64})`)
@@ -117,6 +128,8 @@ func acceptPassword(s, match string) (string, bool) {
 		return s, n >= 5
 	case sign > 0 && letters > 0:
 		return s, n >= 6 && !strings.ContainsAny(s, "()[]{}|")
+	case separated && inner > 0 && strings.Count(s, "-") >= 3: // Correct-Horse-Battery-Staple
+		return s, strings.Trim(s, "-") == s
 	case inner > 0 && lower > 0 && upper < n-1 && n >= 7 && !strings.ContainsAny(s, "-/.,"):
 		return s, !ordinary(s)
 	}
@@ -144,13 +157,13 @@ func ordinary(s string) bool {
 // placeholder reports whether a text stands for a secret instead of being one.
 func placeholder(s string) bool {
 	low := strings.ToLower(s)
-	for _, p := range []string{"***", "•••", "●●", "xxxx", "....", "____", "----", "${", "{{", "%s", "<", "redacted", "your-", "your_", "yourpass", "placeholder", "example", "changeme", "removed", "geschwärzt", "[", "insert", "mypassword", "$(", "####"} {
+	for _, p := range []string{"***", "•••", "●●", "xxxx", "....", "____", "----", "${", "{{", "<", "redacted", "your-", "your_", "yourpass", "placeholder", "example", "changeme", "removed", "geschwärzt", "[", "insert", "mypassword", "$(", "####"} {
 		if strings.Contains(low, p) {
 			return true
 		}
 	}
 	r, _ := utf8.DecodeRuneInString(s)
-	return r != utf8.RuneError && strings.Trim(s, string(r)) == "" || strings.HasPrefix(s, "$") && !strings.ContainsAny(s, "0123456789") || strings.HasPrefix(s, "%") && strings.HasSuffix(s, "%")
+	return r != utf8.RuneError && strings.Trim(s, string(r)) == "" || strings.HasPrefix(s, "$") && !strings.ContainsAny(s, "0123456789") || strings.HasPrefix(s, "%") && (strings.HasSuffix(s, "%") || len(s) == 2 || strings.HasPrefix(s, "%("))
 }
 
 func uuidLike(s string) bool {

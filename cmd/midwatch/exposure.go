@@ -1,13 +1,16 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -275,13 +278,7 @@ func exposureSummary(w io.Writer, dir string, x *exposure.Exposure) error {
 			fmt.Fprintf(w, "  %s  %d in %s messages, %d mailboxes\n", p.Kind, p.Values, three(p.Messages), len(p.Mailboxes))
 		}
 	}
-	if len(x.NotRead) > 0 {
-		fmt.Fprintln(w, "\nCOULD NOT BE READ")
-		for _, r := range x.NotRead[:min(len(x.NotRead), exposureRows)] {
-			fmt.Fprintf(w, "  %s%s: %s\n", report.Plain(strings.Join(strings.Fields(r.File+" "+r.Part), ", part ")), report.Plain(named(r.Name)), report.Plain(r.Reason))
-		}
-		more(w, len(x.NotRead), exposureFile)
-	}
+	notReadSummary(w, x)
 	fmt.Fprintln(w, "\nNOT KNOWN  unknown does not mean no")
 	for _, s := range x.Limits[:min(len(x.Limits), exposureRows)] {
 		for i, line := range wrapped(report.Plain(s), listWidth-4) {
@@ -295,6 +292,33 @@ func exposureSummary(w io.Writer, dir string, x *exposure.Exposure) error {
 	more(w, len(x.Limits), exposureFile)
 	_, err := fmt.Fprintf(w, "\nExposure:  %s\n", report.Plain(filepath.Join(dir, exposureFile)))
 	return err
+}
+
+// notReadSummary counts what could not be read by reason, with one example each.
+func notReadSummary(w io.Writer, x *exposure.Exposure) {
+	if len(x.NotRead) == 0 {
+		return
+	}
+	n, example := map[string]int{}, map[string]exposure.NotRead{}
+	for _, r := range x.NotRead {
+		if n[r.Reason]++; n[r.Reason] == 1 {
+			example[r.Reason] = r
+		}
+	}
+	reasons := slices.SortedFunc(maps.Keys(n), func(a, b string) int { return cmp.Or(n[b]-n[a], strings.Compare(a, b)) })
+	fmt.Fprintln(w, "\nCOULD NOT BE READ  by reason, with the first of each")
+	for _, r := range reasons[:min(len(reasons), exposureRows)] {
+		e := example[r]
+		place := e.File
+		if e.Part != "" {
+			place += ", part " + e.Part
+		}
+		if e.Name != "" {
+			place += " (" + e.Name + ")"
+		}
+		fmt.Fprintf(w, "  %d × %s\n      %s\n", n[r], report.Plain(r), report.Plain(place))
+	}
+	more(w, len(reasons), exposureFile)
 }
 
 func rotationSummary(w io.Writer, x *exposure.Exposure) error {
@@ -316,13 +340,6 @@ func rotationSummary(w io.Writer, x *exposure.Exposure) error {
 
 func three(p casefile.PerCertainty) string {
 	return fmt.Sprintf("%d/%d/%d", p.Confirmed, p.Probable, p.Possible)
-}
-
-func named(s string) string {
-	if s == "" {
-		return ""
-	}
-	return " (" + s + ")"
 }
 
 // more says how many rows were left out, and where they are.
