@@ -2,6 +2,7 @@ package exposure
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -12,6 +13,9 @@ import (
 type personalKind struct {
 	kind, doc string
 	pattern   func() *regexp.Regexp
+	// scan lists what may be values, where a pattern would be slow: half of mail
+	// is numbers. Nil: pattern does.
+	scan func(text string) []span
 	// words must stand near the match; empty: none has to.
 	words []string
 	// accept checks a value and normalizes it. near is the text beside it.
@@ -26,17 +30,17 @@ func personalKinds() []personalKind {
 	}
 	return []personalKind{
 		{"payment_card", "number of a payment card: issuer's prefix and length, check digit by Luhn; ungrouped numbers only beside a word for card",
-			once(`\b\d(?:[ -]?\d){12,18}\b`), nil, acceptCard},
+			nil, numbersIn, nil, acceptCard},
 		{"iban", "international bank account number: length of its country, check digits modulo 97 (ISO 13616)",
-			once(`\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{2,4}){2,8}\b`), nil, acceptIBAN},
+			nil, accountsIn, nil, acceptIBAN},
 		{"us_ssn", "US social security number: form and ranges that are issued, beside words for it",
-			once(`\b\d{3}-\d{2}-\d{4}\b`), []string{"ssn", "social security", "soc sec"}, acceptSSN},
+			once(`\b\d{3}-\d{2}-\d{4}\b`), nil, []string{"ssn", "social security", "soc sec"}, acceptSSN},
 		{"uk_nino", "UK national insurance number: form and prefixes that are issued, beside words for it",
-			once(`\b[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d{2} ?\d{2} ?\d{2} ?[A-D]\b`), []string{"national insurance", "nino", "ni number", "ni no", "n.i."}, acceptNINO},
+			once(`\b[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d{2} ?\d{2} ?\d{2} ?[A-D]\b`), nil, []string{"national insurance", "nino", "ni number", "ni no", "n.i."}, acceptNINO},
 		{"de_tax_id", "German tax identification number: check digit (ISO 7064 modulo 11, 10) and repetition of digits, beside words for it",
-			once(`\b\d{2} ?\d{3} ?\d{3} ?\d{3}\b`), []string{"steuer", "idnr", "id-nr", "tax id", "tin"}, acceptTaxID},
+			once(`\b\d{2} ?\d{3} ?\d{3} ?\d{3}\b`), nil, []string{"steuer", "idnr", "id-nr", "tax id", "tin"}, acceptTaxID},
 		{"passport", "passport number: letters and digits right after words for it",
-			once(`(?i)\b(?:passport|reisepass|passeport|pasaporte|passaporto)[a-zé-]{0,8}(?:[ \t]{1,2}(?:number|no|nr|nummer|num(?:é|e)ro|n(?:ú|u)mero))?[ \t]{0,2}[.:#°=]{0,2}[ \t]{0,2}([A-Z0-9]{6,9})\b`), nil, acceptPassport},
+			once(`(?i)\b(?:passport|reisepass|passeport|pasaporte|passaporto)[a-zé-]{0,8}(?:[ \t]{1,2}(?:number|no|nr|nummer|num(?:é|e)ro|n(?:ú|u)mero))?[ \t]{0,2}[.:#°=]{0,2}[ \t]{0,2}([A-Z0-9]{6,9})\b`), nil, []string{"passport", "reisepass", "passeport", "pasaporte", "passaporto"}, acceptPassport},
 	}
 }
 
@@ -45,23 +49,31 @@ const nearby = 60
 
 // personalIn calls found for each value of personal data in a text.
 func personalIn(kinds []personalKind, text string, found func(kind, value string, start int)) {
-	low := ""
+	if len(text) < 6 || !strings.ContainsAny(text, "0123456789") {
+		return
+	}
+	low := asciiLower(text)
+	has := func(words []string, in string) bool {
+		return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(in, w) })
+	}
 	for i := range kinds {
 		k := &kinds[i]
-		for _, m := range k.pattern().FindAllStringSubmatchIndex(text, -1) {
-			lo, hi := m[0], m[1]
-			if len(m) > 2 && m[2] >= 0 {
-				lo, hi = m[2], m[3]
+		if len(k.words) > 0 && !has(k.words, low) {
+			continue
+		}
+		var list []span
+		if k.scan != nil {
+			list = k.scan(text)
+		} else {
+			for _, m := range k.pattern().FindAllStringSubmatchIndex(text, -1) {
+				n := len(m) - 2 // the group, where there is one
+				list = append(list, span{m[n], m[n+1]})
 			}
-			if low == "" {
-				low = asciiLower(text)
-			}
+		}
+		for _, x := range list {
+			lo, hi := x.from, x.to
 			near := low[max(0, lo-nearby):min(len(low), hi+nearby)]
-			ok := len(k.words) == 0
-			for _, w := range k.words {
-				ok = ok || strings.Contains(near, w)
-			}
-			if !ok {
+			if len(k.words) > 0 && !has(k.words, near) {
 				continue
 			}
 			if v, good := k.accept(text[lo:hi], near); good {
@@ -70,6 +82,53 @@ func personalIn(kinds []personalKind, text string, found func(kind, value string
 		}
 	}
 }
+
+// numbersIn lists runs of 13 to 19 digits that single blanks or dashes divide.
+func numbersIn(text string) (out []span) {
+	for i := 0; i < len(text); i++ {
+		if !digit(text[i]) || i > 0 && wordByte(text[i-1]) {
+			continue
+		}
+		n, end := 0, i
+		for k := i; k < len(text); k++ {
+			if digit(text[k]) {
+				n, end = n+1, k+1
+			} else if text[k] != ' ' && text[k] != '-' || k > end {
+				break
+			}
+		}
+		if n >= 13 && n <= 19 && (end == len(text) || !wordByte(text[end])) {
+			out = append(out, span{i, end})
+		}
+		i = end - 1
+	}
+	return out
+}
+
+// accountsIn lists what begins like an account number: two capitals, two
+// digits, and capitals and digits in groups.
+func accountsIn(text string) (out []span) {
+	for i := 2; i+1 < len(text); i++ {
+		if !digit(text[i]) || !digit(text[i+1]) || !capital(text[i-1]) || !capital(text[i-2]) || i > 2 && wordByte(text[i-3]) {
+			continue
+		}
+		end := i
+		for k := i; k < len(text) && k < i+45; k++ {
+			if digit(text[k]) || capital(text[k]) {
+				end = k + 1
+			} else if text[k] != ' ' || k > end {
+				break
+			}
+		}
+		if end-i >= 12 {
+			out = append(out, span{i - 2, end})
+		}
+	}
+	return out
+}
+
+func digit(c byte) bool   { return '0' <= c && c <= '9' }
+func capital(c byte) bool { return 'A' <= c && c <= 'Z' }
 
 func digits(s string) string {
 	return strings.Map(func(r rune) rune {
@@ -144,7 +203,7 @@ func acceptIBAN(s, _ string) (string, bool) {
 	if n == 0 || len(s) < n {
 		return "", false
 	}
-	s = s[:n] // words in capitals may follow
+	s = s[:n] // words in capitals may follow, behind a blank
 	rest := 0
 	for _, c := range s[4:] + s[:4] {
 		if c >= 'A' {

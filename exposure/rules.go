@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strings"
 	"sync"
@@ -34,6 +35,8 @@ type rule struct {
 	allow    []allow // what is no secret
 	// accept decides on what the pattern found, and may shorten it; nil accepts.
 	accept func(secret, match string) (string, bool)
+	before int  // bytes before a keyword in which the pattern is asked
+	reach  int  // the same behind it
 	vendor bool // the form is a vendor's: it goes before others at the same place
 	vague  bool // it is known by a word beside it: others go before
 }
@@ -142,7 +145,7 @@ func newScanner() (*scanner, error) {
 		}
 		r.Regex = strings.ReplaceAll(r.Regex, codeEnd, proseEnd)
 		x := rule{id: r.ID, kind: r.ID, doc: r.Description, group: r.SecretGroup, entropy: r.Entropy, vendor: true,
-			pattern: sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(r.Regex) })}
+			pattern: sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(r.Regex) }), reach: longest(r.Regex)}
 		for _, k := range r.Keywords {
 			x.keywords = append(x.keywords, strings.ToLower(k))
 		}
@@ -167,7 +170,14 @@ func newScanner() (*scanner, error) {
 func (s *scanner) index() {
 	at := map[string]int{}
 	var list []string
-	for i, r := range s.rules {
+	for i := range s.rules {
+		r := &s.rules[i]
+		if r.before == 0 {
+			r.before = reachBefore
+		}
+		if r.reach == 0 {
+			r.reach = reachBlock
+		}
 		for _, k := range r.keywords {
 			n, ok := at[k]
 			if !ok {
@@ -182,12 +192,64 @@ func (s *scanner) index() {
 	s.trie = ahocorasick.NewTrieBuilder().AddStrings(list).Build()
 }
 
+// longest is how long a match of a pattern is at most, within reason: of
+// repetitions without an end, those of many characters are blocks.
+func longest(pattern string) int {
+	x, err := syntax.Parse(pattern, syntax.Perl)
+	if err != nil {
+		return reachBlock // compiling it says what is wrong
+	}
+	return min(longestOf(x)+16, reachBlock)
+}
+
+func longestOf(x *syntax.Regexp) (n int) {
+	switch x.Op {
+	case syntax.OpLiteral:
+		return len(string(x.Rune))
+	case syntax.OpCharClass, syntax.OpAnyChar, syntax.OpAnyCharNotNL:
+		return 1
+	case syntax.OpCapture, syntax.OpQuest:
+		return longestOf(x.Sub[0])
+	case syntax.OpStar, syntax.OpPlus:
+		return reachOpen * longestOf(x.Sub[0])
+	case syntax.OpRepeat:
+		switch {
+		case x.Max >= 0:
+			return x.Max * longestOf(x.Sub[0])
+		case x.Min >= 64:
+			return reachBlock
+		}
+		return max(reachOpen, x.Min) * longestOf(x.Sub[0])
+	case syntax.OpConcat:
+		for _, s := range x.Sub {
+			n += longestOf(s)
+		}
+	case syntax.OpAlternate:
+		for _, s := range x.Sub {
+			n = max(n, longestOf(s))
+		}
+	}
+	return n
+}
+
 // hit is a secret in a text.
 type hit struct {
 	rule       *rule
 	secret     string
 	start, end int // bytes of the secret in the text
 }
+
+// How far from a rule's keyword its pattern is asked, in bytes: patterns without
+// a fixed begin are slow, and most text has no secret. Keys in blocks are long,
+// and so are a few tokens.
+const (
+	reachBefore = 128
+	reachOpen   = 256 // of repetitions without an end
+	reachBlock  = windowTail
+)
+
+// span is a part of a text.
+type span struct{ from, to int }
 
 // find lists the secrets of a text, by place. At one place the vendor's rule
 // goes before others, the longer match before the shorter.
@@ -196,21 +258,26 @@ func (s *scanner) find(text string) []hit {
 	if len(low) != len(text) { // letters whose lower case is longer
 		low = asciiLower(text)
 	}
-	ask := make([]bool, len(s.rules))
-	any := false
-	s.trie.Walk([]byte(low), func(_, _, pattern int64) bool {
+	near := map[int][]span{}
+	s.trie.Walk([]byte(low), func(end, n, pattern int64) bool {
 		for _, r := range s.words[pattern] {
-			ask[r], any = true, true
+			x := span{max(0, int(end-n)+1-s.rules[r].before), min(len(text), int(end)+1+s.rules[r].reach)}
+			list := near[r]
+			if k := len(list) - 1; k >= 0 && x.from <= list[k].to {
+				list[k].to = max(list[k].to, x.to)
+				continue
+			}
+			near[r] = append(list, x)
 		}
 		return true
 	})
-	if !any {
+	if len(near) == 0 {
 		return nil
 	}
 	var hits []hit
 	for i := range s.rules {
-		if ask[i] {
-			hits = s.apply(&s.rules[i], text, hits)
+		for _, x := range near[i] {
+			hits = s.apply(&s.rules[i], text, x, hits)
 		}
 	}
 	slices.SortStableFunc(hits, func(a, b hit) int {
@@ -239,8 +306,21 @@ func asciiLower(s string) string {
 	return string(b)
 }
 
-func (s *scanner) apply(r *rule, text string, hits []hit) []hit {
-	for _, m := range r.pattern().FindAllStringSubmatchIndex(text, -1) {
+// apply asks a rule about a part of a text. The part is cut where words end, so
+// that its edges make none, and behind at a blank: tokens are as long as they are.
+func (s *scanner) apply(r *rule, text string, x span, hits []hit) []hit {
+	for x.from > 0 && wordByte(text[x.from-1]) && wordByte(text[x.from]) {
+		x.from--
+	}
+	for most := min(len(text), x.to+reachBlock); x.to < most && text[x.to] > ' '; {
+		x.to++
+	}
+	for _, m := range r.pattern().FindAllStringSubmatchIndex(text[x.from:x.to], -1) {
+		for i := range m {
+			if m[i] >= 0 {
+				m[i] += x.from
+			}
+		}
 		lo, hi := m[0], m[1]
 		switch {
 		case r.group > 0 && 2*r.group+1 < len(m):
@@ -257,6 +337,9 @@ func (s *scanner) apply(r *rule, text string, hits []hit) []hit {
 			continue
 		}
 		secret, match := text[lo:hi], text[m[0]:m[1]]
+		if r.vague && m[0] > 0 && strings.IndexByte("?&/#", text[m[0]-1]) >= 0 {
+			continue // a parameter of a link: links for a day are everywhere in mail
+		}
 		if r.accept != nil {
 			short, ok := r.accept(secret, match)
 			if !ok {
@@ -275,6 +358,10 @@ func (s *scanner) apply(r *rule, text string, hits []hit) []hit {
 		hits = append(hits, hit{rule: r, secret: secret, start: lo, end: hi})
 	}
 	return hits
+}
+
+func wordByte(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '_' || c >= 0x80
 }
 
 // lineAround is the line, or the lines, that a match stands in.

@@ -15,6 +15,8 @@ func TestPatternsCompile(t *testing.T) {
 		s.rules[i].pattern()
 	}
 	for _, k := range personalKinds() {
-		k.pattern()
+		if k.pattern != nil {
+			k.pattern()
+		}
 	}
 }

@@ -13,22 +13,22 @@ import (
 func ownRules() []rule {
 	return []rule{
 		{
-			id: "password-in-words", kind: "password", doc: "A password written out in words", pattern: sync.OnceValue(passwordPattern), accept: acceptPassword,
+			id: "password-in-words", reach: 400, kind: "password", doc: "A password written out in words", pattern: sync.OnceValue(passwordPattern), accept: acceptPassword,
 			keywords: []string{"passw", "passphrase", "passcode", "pwd", "pw:", "pw :", "pw=", "pw is", "kennw", "kennung", "losungswort", "mot de passe", "mdp", "contrase", "clave", "senha", "wachtwoord", "lösenord", "losenord", "lösen", "hasło", "haslo", "parola", "adgangskode", "salasana", "heslo", "пароль", "密码", "パスワード"},
 		},
 		{
-			id: "key-in-words", kind: "generic-api-key", doc: "A key or token of a service, by the words before it", entropy: 3, digit: true, vague: true,
+			id: "key-in-words", reach: 400, kind: "generic-api-key", doc: "A key or token of a service, by the words before it", entropy: 3, digit: true, vague: true,
 			keywords: []string{"key", "secret", "token"},
 			pattern: sync.OnceValue(func() *regexp.Regexp {
-				return regexp.MustCompile(`(?i)\b(?:api|access|secret|client|service|account|auth|bearer|app|application|shared)[ \t_-]?(?:access[ \t_-]?)?(?:key|secret|token)(?:[ \t]+(?:for|of|to|für|von|pour|para)[ \t]+[^\r\n:=;,]{1,60}?)?(?:[ \t]*(?::|=|→|\t)|[ \t]+(?:is(?: now)?|ist|lautet|est|es))[ \t]*["'`+"`"+`]?([a-z0-9_~+/=.-]{16,200})`)
+				return regexp.MustCompile(`(?i)\b(?:api|access|secret|client|service|account|auth|bearer|app|application|shared)[ \t_-]?(?:access[ \t_-]?)?(?:key|secret|token)(?:[ \t]+(?:for|of|to|für|von|pour|para)[ \t]+[^\r\n:=;,]{1,60}?)?(?:[ \t]*(?::|=|→|\t)|[ \t]+(?:is(?: now)?|ist|lautet|est|es))[ \t]*["'` + "`" + `]?([a-z0-9_~+/=.-]{16,200})`)
 			}),
 			accept: func(s, _ string) (string, bool) {
 				s = strings.TrimRight(s, ".")
-				return s, len(s) >= 16 && !uuidLike(s) && !placeholder(s) && !fileLike(s) && strings.IndexFunc(s, unicode.IsLetter) >= 0
+				return s, len(s) >= 16 && !strings.HasPrefix(s, "//") && !uuidLike(s) && !placeholder(s) && !fileLike(s) && strings.IndexFunc(s, unicode.IsLetter) >= 0
 			},
 		},
 		{
-			id: "recovery-code", kind: "recovery-code", doc: "A code that stands in for a second factor",
+			id: "recovery-code", reach: 400, kind: "recovery-code", doc: "A code that stands in for a second factor",
 			keywords: []string{"recovery", "backup code", "wiederherstellung", "récupération", "recuperaci"},
 			pattern: sync.OnceValue(func() *regexp.Regexp {
 				return regexp.MustCompile(`(?i)\b(?:recovery (?:codes?|keys?)|backup codes?|wiederherstellungs(?:code|schlüssel)|codes? de r(?:é|e)cup(?:é|e)ration|c(?:ó|o)digos? de recuperaci(?:ó|o)n)(?:\s+(?:is|are|ist|lautet|est|es))?[ \t]*[:=]?[ \t]*\r?\n?[ \t]*([A-Z0-9]{4,8}(?:-[A-Z0-9]{4,8}){1,9})\b`)
@@ -38,7 +38,7 @@ func ownRules() []rule {
 			},
 		},
 		{
-			id: "connection-string", kind: "connection-string", doc: "The password or key in a connection string", vendor: true,
+			id: "connection-string", before: 1000, reach: 300, kind: "connection-string", doc: "The password or key in a connection string", vendor: true,
 			keywords: []string{"password=", "pwd=", "password =", "pwd =", "accountkey=", "sharedaccesskey="},
 			pattern: sync.OnceValue(func() *regexp.Regexp {
 				return regexp.MustCompile(`(?i)\b(?:server|data source|host|endpoint|accountname|user id|uid|user|username|database|initial catalog|sharedaccesskeyname|defaultendpointsprotocol)\s*=[^;\r\n]{1,300};(?:[^\r\n]{0,600}?;)?\s*(?:password|pwd|accountkey|sharedaccesskey)\s*=\s*([^;\s"'<>]{4,200})`)
@@ -46,14 +46,14 @@ func ownRules() []rule {
 			accept: func(s, _ string) (string, bool) { return s, !placeholder(s) },
 		},
 		{
-			id: "url-credentials", kind: "url-credentials", doc: "The password in the address of a service", vendor: true, keywords: []string{"://"},
+			id: "url-credentials", reach: 500, kind: "url-credentials", doc: "The password in the address of a service", vendor: true, keywords: []string{"://"},
 			pattern: sync.OnceValue(func() *regexp.Regexp {
 				return regexp.MustCompile(`(?i)\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@"'<>?#]{1,100}:([^\s/@"'<>?#]{4,100})@[a-z0-9][a-z0-9.-]{2,200}`)
 			}),
-			accept: func(s, _ string) (string, bool) { return s, !placeholder(s) },
+			accept: func(s, _ string) (string, bool) { return s, !placeholder(s) && !ordinary(s) },
 		},
 		{
-			id: "signed-link", kind: "signed-link", doc: "A link that opens what it names to whoever has it", vendor: true, keywords: []string{"sig=", "signature=", "access_token=", "x-amz-signature="},
+			id: "signed-link", before: 1000, reach: 900, kind: "signed-link", doc: "A link that opens what it names to whoever has it", vendor: true, keywords: []string{"sig=", "signature=", "access_token=", "x-amz-signature="},
 			pattern: sync.OnceValue(func() *regexp.Regexp {
 				return regexp.MustCompile(`(?i)\b(https?://[^\s<>"']{4,900}[?&](?:sig|signature|x-amz-signature|access_token)=[a-z0-9%._~+/=-]{8,400}(?:&[^\s<>"']{1,400})?)`)
 			}),
@@ -93,7 +93,7 @@ func acceptPassword(s, match string) (string, bool) {
 		s = strings.TrimRight(s, ".,;:?)]}")
 	}
 	n := utf8.RuneCountInString(s)
-	if n < 4 || n > 64 || placeholder(s) || uuidLike(s) || hashLike(s) || strings.Contains(s, "://") || strings.HasPrefix(strings.ToLower(s), "www.") || mailLike(s) {
+	if n < 4 || n > 64 || placeholder(s) || uuidLike(s) || hashLike(s) || strings.Contains(s, "://") || strings.HasPrefix(s, "//") || strings.HasPrefix(s, "/") && strings.Count(s, "/") > 1 || strings.Contains(s, "()") || strings.HasPrefix(strings.ToLower(s), "www.") || mailLike(s) {
 		return "", false
 	}
 	var lower, upper, digit, sign, inner int
@@ -146,7 +146,7 @@ func trailing(s string) bool {
 // beside "password" without being one.
 func ordinary(s string) bool {
 	switch strings.ToLower(s) {
-	case "password", "passwords", "required", "expired", "incorrect", "invalid", "changed", "reset", "forgot", "protected", "unknown", "hidden", "secret", "confidential", "encrypted", "wrong",
+	case "password", "passwords", "pass", "passwd", "passw0rd", "sample", "user", "required", "expired", "incorrect", "invalid", "changed", "reset", "forgot", "protected", "unknown", "hidden", "secret", "confidential", "encrypted", "wrong",
 		"strong", "weak", "missing", "optional", "below", "above", "attached", "admin", "administrator", "username", "email", "sharepoint", "onedrive", "javascript", "lastpass", "onepassword", "keepass",
 		"none", "null", "true", "false", "empty", "default", "same", "ungültig", "falsch", "abgelaufen", "erforderlich", "requis", "expiré", "incorrecto", "requerido":
 		return true
