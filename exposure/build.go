@@ -399,10 +399,10 @@ func (b *builder) limits() {
 	}
 	for _, box := range slices.Sorted(maps.Keys(b.c.reach.windows)) {
 		seen := slices.ContainsFunc(b.c.order, func(g *gathered) bool {
-			return slices.ContainsFunc(g.msg.Access, func(a Access) bool { return a.Mailbox == box && a.Basis == BasisWindow })
+			return slices.ContainsFunc(g.msg.Access, func(a Access) bool { return a.Mailbox == box && (a.Basis == BasisWindow || a.Basis == BasisForward) })
 		})
 		if !seen {
-			out = append(out, fmt.Sprintf("reads of %s were not recorded for a time, and no message of it is in the input: which ones lay there is not known", box))
+			out = append(out, fmt.Sprintf("reads of %s were not recorded for a time, or its mail was sent on, and no message of that time is in the input: which ones that were is not known", box))
 		}
 	}
 	out = append(out, "secrets and personal data are found by their form; what has none (a word of a dictionary as password, a picture of a password, a PDF) is not, and none was tried on the service that it opens")

@@ -99,7 +99,7 @@ type Access struct {
 	Mailbox   string             `json:"mailbox"`          // owner's address
 	Campaign  string             `json:"campaign"`         // campaign of the case
 	Certainty casefile.Certainty `json:"certainty"`        // of access, as the case has it
-	Basis     string             `json:"basis"`            // record: one names the message; folder: its folder was synchronized; window: it lay in the mailbox while reads were not recorded
+	Basis     string             `json:"basis"`            // record: one names the message; folder: its folder was synchronized; window: it lay in the mailbox while reads were not recorded; forward: it came in while a rule sent mail outside
 	Folder    string             `json:"folder,omitempty"` // folder, where it is known
 	First     casefile.Time      `json:"first"`            // first access; of a window its begin
 	Last      casefile.Time      `json:"last"`             // last access; of a window its end, null: open
@@ -108,9 +108,10 @@ type Access struct {
 
 // The bases of access.
 const (
-	BasisRecord = "record"
-	BasisFolder = "folder"
-	BasisWindow = "window"
+	BasisRecord  = "record"
+	BasisFolder  = "folder"
+	BasisWindow  = "window"
+	BasisForward = "forward"
 )
 
 // Attachment is a file in a message.

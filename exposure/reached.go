@@ -76,7 +76,13 @@ func (r *reached) mailbox(campaign string, m *casefile.MailboxRef) {
 		r.folders[box][n] = append(r.folders[box][n], Access{Mailbox: box, Campaign: campaign, Certainty: f.Certainty, Basis: BasisFolder, Folder: f.Folder, First: f.First, Last: f.Last, Events: few(f.Events)})
 	}
 	for _, w := range m.Windows {
-		r.windows[box] = append(r.windows[box], Access{Mailbox: box, Campaign: campaign, Certainty: w.Certainty, Basis: BasisWindow, First: w.From, Last: w.To, Events: few(w.Events)})
+		basis := BasisWindow
+		// A rule sends on what comes in from then on. The case says so in words
+		// only; other open times are held to concern everything in the mailbox.
+		if w.To.IsZero() && strings.Contains(w.Why, "sends its mail outside from then on") {
+			basis = BasisForward
+		}
+		r.windows[box] = append(r.windows[box], Access{Mailbox: box, Campaign: campaign, Certainty: w.Certainty, Basis: basis, First: w.From, Last: w.To, Events: few(w.Events)})
 	}
 	if n := m.Counts.Messages.Probable; n > 0 {
 		r.limits = append(r.limits, fmt.Sprintf("%d more messages of %s were read whose ids the records have lost; which those are cannot be said", n, box))
@@ -123,6 +129,9 @@ func (r *reached) find(id, mailbox, folder string, date casefile.Time) (out []Ac
 		}
 	}
 	for _, a := range r.windows[mailbox] {
+		if a.Basis == BasisForward && !date.IsZero() && date.Before(a.First.Time) {
+			continue
+		}
 		if !after(date, a.Last) {
 			a.Folder = folder
 			out = append(out, a)
