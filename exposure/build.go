@@ -81,6 +81,11 @@ func Build(ctx context.Context, o Options) (*Exposure, error) {
 			b.own[d] = true
 		}
 	}
+	for box := range c.boxes { // a mailbox of the case is the organization's
+		if d := domainOf(box); d != "" && !privateMail(d) {
+			b.own[d] = true
+		}
+	}
 	for _, p := range o.Directory { // guests in it have the domain of others
 		if d := domainOf(p.User); d != "" && !strings.Contains(p.User, "#ext#") && !privateMail(d) {
 			b.own[d] = true

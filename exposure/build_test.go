@@ -276,7 +276,7 @@ func TestPST(t *testing.T) {
 	script := `#!/bin/sh
 [ "$1 $2 $3 $4 $5 $6 $7 $8 $9" = "-r -D -b -8 -t e -j 0 -q" ] || exit 9
 shift 9
-[ "$1" = "-o" ] || exit 9
+[ "$1" = "-o" ] && cd "$2" || exit 9
 mkdir -p "$2/Personal Folders/Inbox"
 cp "$3.mbox" "$2/Personal Folders/Inbox/mbox"
 `
@@ -290,7 +290,11 @@ cp "$3.mbox" "$2/Personal Folders/Inbox/mbox"
 			t.Fatal(err)
 		}
 	}
-	temp := t.TempDir()
+	t.Chdir(t.TempDir())
+	const temp = "temp" // a relative path, as people name cases
+	if err := os.Mkdir(temp, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	x, err := Build(t.Context(), Options{Case: testCase(), Store: filled(t), Paths: []string{pst}, Temp: temp, Readpst: program})
 	if err != nil {
 		t.Fatal(err)

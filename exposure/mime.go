@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"net/http"
 	"strconv"
 	"strings"
 )
@@ -216,6 +217,9 @@ func (x *reader) part(c *content, kind string, params map[string]string, name st
 	case !strings.HasPrefix(kind, "text/") && !looksText(head):
 		if len(head) == 0 {
 			return "", nil
+		}
+		if t, _, _ := strings.Cut(http.DetectContentType(head), "/"); t == "image" || t == "audio" || t == "video" || t == "font" {
+			return "no text in " + t, nil
 		}
 		return refuse("not text, and of no kind whose text is taken out")
 	}

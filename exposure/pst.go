@@ -34,6 +34,9 @@ func (c *collector) pst(f *source.File, s io.Reader) error {
 	if err != nil {
 		return err
 	}
+	if dir, err = filepath.Abs(dir); err != nil { // readpst runs in another folder
+		return err
+	}
 	defer os.RemoveAll(dir) //nolint:errcheck // what is left is in the case folder, hidden
 	in, size, err := c.onDisk(f, s, dir)
 	if err != nil {
