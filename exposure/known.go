@@ -110,7 +110,7 @@ func askItems(ctx context.Context, q store.Querier, items []string) (map[[2]stri
 	out := map[[2]string]string{}
 	for ids := range slices.Chunk(casefile.Unique(items), chunk) {
 		marks, args := list(ids)
-		err := store.Each(ctx, q, `SELECT coalesce(e.mailbox, ''), i.item_id, min(i.message_id) AS message_id FROM items i JOIN events e ON i.event = e.id
+		err := store.Each(ctx, q, `SELECT coalesce(e.mailbox, ''), i.item_id, min(i.message_id) AS message_id FROM events e JOIN items i ON i.event = e.id
 			WHERE i.item_id IN (`+marks+`) AND i.message_id IS NOT NULL GROUP BY e.mailbox, i.item_id ORDER BY e.mailbox, i.item_id`, args, func(scan scanning) error {
 			var mailbox, item, id string
 			if err := scan(&mailbox, &item, &id); err != nil {
