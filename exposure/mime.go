@@ -12,12 +12,14 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // reader searches messages. It is safe for concurrent use.
 type reader struct {
-	scan  *scanner
-	kinds []personalKind
+	scan    *scanner
+	kinds   []personalKind
+	windows sync.Pool
 }
 
 // content is what was found in one copy of a message. Nothing of the text is in

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"strings"
-	"unicode/utf8"
 )
 
 // Text is searched in windows, so that memory does not depend on its length.
@@ -23,10 +22,21 @@ type found struct {
 	line, offset int64
 }
 
+// window is memory for a window; most messages are far shorter than one.
+func (x *reader) window() *[]byte {
+	if b, ok := x.windows.Get().(*[]byte); ok {
+		return b
+	}
+	b := make([]byte, 0, windowHead+windowStep+windowTail)
+	return &b
+}
+
 // scanText searches a text (UTF-8) to its end. Memory is bounded. The error is
 // that of reading; what was found before it has been reported.
 func (x *reader) scanText(text io.Reader, secret func(found), personal func(kind, value string)) error {
-	buf := make([]byte, 0, windowHead+windowStep+windowTail+utf8.UTFMax)
+	block := x.window()
+	defer x.windows.Put(block)
+	buf := (*block)[:0]
 	var base, line int64 = 0, 1 // of buf[0]
 	var done, doneAll int64     // before done all has been reported
 	for {
