@@ -198,14 +198,7 @@ func (x *reader) part(c *content, kind string, params map[string]string, name st
 	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
 		return x.gzipPart(c, name, br, path)
 	case bytes.HasPrefix(head, []byte{0xd0, 0xcf, 0x11, 0xe0, 0xa1, 0xb1, 0x1a, 0xe1}):
-		encrypted, err := contains(br, utf16le("EncryptedPackage"))
-		if err != nil {
-			return "", err
-		}
-		if encrypted {
-			return refuse("an Office file that is protected by a password: its content was not searched")
-		}
-		return refuse("an Office file of the old form, or an Outlook item (.msg): its text was not taken out")
+		return x.compound(c, name, br, path)
 	case bytes.HasPrefix(head, []byte("%PDF")):
 		return refuse("PDF: its text was not taken out")
 	case bytes.HasPrefix(head, []byte{0x78, 0x9f, 0x3e, 0x22}):
@@ -302,23 +295,4 @@ func utf16le(s string) []byte {
 		b = append(b, s[i], 0)
 	}
 	return b
-}
-
-// contains reports whether a stream holds the bytes. It reads as far as it must.
-func contains(r io.Reader, want []byte) (bool, error) {
-	buf := make([]byte, 0, 64<<10)
-	for {
-		n, err := io.ReadFull(r, buf[len(buf):cap(buf)])
-		buf = buf[:len(buf)+n]
-		if bytes.Contains(buf, want) {
-			return true, nil
-		}
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			return false, nil
-		}
-		if err != nil {
-			return false, err
-		}
-		buf = buf[:copy(buf, buf[len(buf)-len(want):])]
-	}
 }

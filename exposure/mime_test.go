@@ -117,7 +117,7 @@ func TestMessages(t *testing.T) {
 		"pgp mime":             {"Content-Type: multipart/encrypted; boundary=b; protocol=\"application/pgp-encrypted\"\n\n--b\nContent-Type: application/pgp-encrypted\n\nVersion: 1\n--b--\n", "!  : encrypted with PGP: its content was not searched\n"},
 		"s/mime":               {attached("application/pkcs7-mime; smime-type=enveloped-data", "smime.p7m", "\x30\x80"), "! 2 smime.p7m: encrypted with S/MIME: its content was not searched\n"},
 		"office password":      {attached("application/msword", "a.docx", "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"+strings.Repeat("\x00", 70_000)+"E\x00n\x00c\x00r\x00y\x00p\x00t\x00e\x00d\x00P\x00a\x00c\x00k\x00a\x00g\x00e\x00"), "! 2 a.docx: an Office file that is protected by a password: its content was not searched\n"},
-		"old office":           {attached("application/msword", "a.doc", "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"+strings.Repeat("\x00", 100)), "! 2 a.doc: an Office file of the old form, or an Outlook item (.msg): its text was not taken out\n"},
+		"old office":           {attached("application/msword", "a.doc", "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"+strings.Repeat("\x00", 100)+"\x01Kennwort: Lantern4821\x07\x00\x00p\x00w\x00:\x00 \x00T\x00i\x00g\x00e\x00r\x009\x009\x00\x00\x00"), "2:1 Lantern4821\n2:2 Tiger99\n! 2 a.doc: an Office file of the old form, or an Outlook item (.msg): only runs of text in it were searched\n"},
 		"pdf":                  {attached("application/pdf", "a.pdf", "%PDF-1.7"), "! 2 a.pdf: PDF: its text was not taken out\n"},
 		"picture":              {attached("image/png", "a.png", "\x89PNG\x00\x00\x00"), ""},
 		"picture that is text": {attached("image/png", "a.png", pw), "2:1 Lantern4821\n"},

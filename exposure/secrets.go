@@ -55,11 +55,13 @@ func (p *printer) of(secret string) string {
 	if f, ok := p.made[secret]; ok {
 		return f
 	}
-	k, err := pbkdf2.Key(sha256.New, secret, p.mixed, iterations, 8)
-	if err != nil { // a key of 8 bytes is allowed in every mode
-		k = p.mixed[:8]
+	k, err := pbkdf2.Key(sha256.New, secret, p.mixed, iterations, 16)
+	if err != nil { // of a build that allows less; the fingerprint is fast to make then
+		m := hmac.New(sha256.New, p.mixed)
+		m.Write([]byte(secret))
+		k = m.Sum(nil)
 	}
-	f := "s-" + hex.EncodeToString(k)
+	f := "s-" + hex.EncodeToString(k[:8])
 	p.made[secret] = f
 	return f
 }
