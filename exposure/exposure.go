@@ -157,7 +157,7 @@ const (
 
 // Owner says whose a secret probably is, and what that rests on.
 type Owner struct {
-	Organization string `json:"organization"` // domain; empty: not known
+	Organization string `json:"organization"` // domain, or of private mail the address; empty: not known
 	Side         string `json:"side"`         // own, counterparty, unknown
 	Basis        string `json:"basis"`        // why
 }
@@ -179,6 +179,7 @@ type Place struct {
 type Counterparty struct {
 	Domain       string                `json:"domain"`        // registrable domain
 	Domains      []string              `json:"domains"`       // domains of its addresses
+	PrivateMail  bool                  `json:"private_mail"`  // a large provider of private mail: its people are persons, and no organization
 	Certainty    casefile.Certainty    `json:"certainty"`     // the highest of access to any of its messages
 	Messages     casefile.PerCertainty `json:"messages"`      // messages from or to it
 	Sent         int64                 `json:"sent"`          // of these, sent by it

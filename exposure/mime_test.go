@@ -293,6 +293,7 @@ func FuzzMessage(f *testing.F) {
 	f.Add([]byte(crlf("Content-Type: multipart/mixed; boundary=b\n\n--b\n\npw: Tiger99x\n--b\nContent-Type: message/rfc822\n\nContent-Type: text/html\n\n<p>pw: Tiger99x\n--b--\n")))
 	f.Add([]byte(attached("application/zip", "a.zip", zipped(f, "[Content_Types].xml", "x", "word/document.xml", "<w:p><w:t>pw: Tiger99x</w:t></w:p>"))))
 	f.Add([]byte("Content-Type: text/plain; charset=utf-16\nContent-Transfer-Encoding: quoted-printable\n\n=00=\n=xx=\r\n"))
+	f.Add([]byte(attached("application/msword", "a.doc", "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1pw: Tiger99x\x00p\x00w\x00:\x00 \x00T\x00i\x00g\x00e\x00r\x009\x009\x00x\x00")))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c := readMail(t, x, bytes.NewReader(b))
 		if len(c.places) > maxPlaces+1 || c.parts > maxParts+1000 {

@@ -232,6 +232,9 @@ func (b *builder) owner(m *Message, link string) Owner {
 	}
 	switch m.Direction {
 	case "inbound":
+		if privateMail(d) {
+			return Owner{from, "counterparty", fmt.Sprintf("it came from %s, a private address: what it opens is probably the sender's", from)}
+		}
 		return Owner{registrable(d), "counterparty", fmt.Sprintf("it came from %s, outside: what it opens is probably the sender's, and was given to the recipient", from)}
 	case "outbound":
 		return Owner{registrable(d), "own", fmt.Sprintf("%s sent it out: what it opens is probably the sender's", from)}

@@ -145,7 +145,7 @@ func (b *builder) sides() {
 	}
 	for _, d := range slices.Sorted(maps.Keys(outside)) {
 		t := outside[d]
-		p := Counterparty{Domain: d, Domains: slices.Sorted(maps.Keys(t.domains)), Certainty: t.certainty, Messages: t.messages, Sent: t.sent, Attachments: t.attachments,
+		p := Counterparty{Domain: d, Domains: slices.Sorted(maps.Keys(t.domains)), PrivateMail: privateMail(d), Certainty: t.certainty, Messages: t.messages, Sent: t.sent, Attachments: t.attachments,
 			Secrets: slices.Sorted(maps.Keys(t.secrets)), OwnedSecrets: casefile.Unique(owned[d]), PersonalData: t.kinds(), First: t.first, PeopleCount: int64(len(t.people))}
 		p.People = b.people(t, dir)
 		b.ex.Counterparties = append(b.ex.Counterparties, p)

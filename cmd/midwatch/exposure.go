@@ -254,7 +254,11 @@ func exposureSummary(w io.Writer, dir string, x *exposure.Exposure) error {
 		fmt.Fprintln(w, "\nORGANIZATIONS OUTSIDE  messages by certainty of access: confirmed/probable/possible")
 		tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 		for _, c := range x.Counterparties[:min(len(x.Counterparties), exposureRows)] {
-			fmt.Fprintf(tw, "  %s\t%s messages\t%d people\t%d attachments\t%d secrets\n", report.Plain(c.Domain), three(c.Messages), c.PeopleCount, c.Attachments, len(c.Secrets))
+			name := report.Plain(c.Domain)
+			if c.PrivateMail {
+				name += " (private mail)"
+			}
+			fmt.Fprintf(tw, "  %s\t%s messages\t%d people\t%d attachments\t%d secrets\n", name, three(c.Messages), c.PeopleCount, c.Attachments, len(c.Secrets))
 		}
 		if err := tw.Flush(); err != nil {
 			return err
