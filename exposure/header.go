@@ -66,7 +66,7 @@ func readHeader(r *bufio.Reader) (*header, error) {
 			f := &h.fields[len(h.fields)-1]
 			f.value += " " + string(bytes.TrimSpace(text))
 		case first && bytes.HasPrefix(text, []byte("From ")), first && bytes.HasPrefix(text, []byte(">From ")):
-		case i > 0 && bytes.IndexAny(bytes.TrimRight(text[:i], " \t"), " \t") < 0:
+		case i > 0 && !bytes.ContainsAny(bytes.TrimRight(text[:i], " \t"), " \t"):
 			h.fields = append(h.fields, field{strings.ToLower(string(bytes.TrimSpace(text[:i]))), string(bytes.TrimSpace(text[i+1:]))})
 		default:
 			h.bad++

@@ -140,7 +140,11 @@ func (b *builder) sides() {
 	owned := map[string][]string{}
 	for _, s := range b.ex.Rotation {
 		if s.Owner.Side == "counterparty" {
-			owned[s.Owner.Organization] = append(owned[s.Owner.Organization], s.Fingerprint)
+			d := s.Owner.Organization
+			if strings.Contains(d, "@") {
+				d = registrable(domainOf(d))
+			}
+			owned[d] = append(owned[d], s.Fingerprint)
 		}
 	}
 	for _, d := range slices.Sorted(maps.Keys(outside)) {
