@@ -150,12 +150,16 @@ type table struct {
 	err error
 }
 
-// row quotes every cell, so that a spreadsheet that separates cells by
-// semicolons cannot find a cell, and a formula, inside another.
 func (t *table) row(cells ...string) {
-	if t.err != nil {
-		return
+	if t.err == nil {
+		t.err = CSVRow(t.w, cells...)
 	}
+}
+
+// CSVRow writes one row as every table of ours has them: formulas neutralized,
+// see [neutral], and every cell quoted, so that a spreadsheet that separates
+// cells by semicolons cannot find a cell, and a formula, inside another.
+func CSVRow(w io.Writer, cells ...string) error {
 	var b strings.Builder
 	for i, s := range cells {
 		if i > 0 {
@@ -166,7 +170,8 @@ func (t *table) row(cells ...string) {
 		b.WriteByte('"')
 	}
 	b.WriteString("\r\n")
-	_, t.err = io.WriteString(t.w, b.String())
+	_, err := io.WriteString(w, b.String())
+	return err
 }
 
 // neutral puts an apostrophe before a cell that a spreadsheet would take for a

@@ -29,6 +29,7 @@ type Options struct {
 	UnderWay    bool          // the actor came in before the logs begin
 	NoTest      bool          // the test tenant's logs are not handed over
 	Volume      float64       // factor on benign volume, see [Rates]; 0: 1
+	Mail        bool          // mailboxes are written, too: what was in the mail that was reached, and in other mail beside it
 	Logs        []string      // the logs that are handed over (LogUAL and so on); none: all
 
 	Workers int // goroutines; 0: two. The output does not depend on it

@@ -50,6 +50,7 @@ type campaign struct {
 	sprayed map[string]bool
 	read    map[string]map[string]bool // mailbox -> message ids
 	msgs    []readMail
+	synced  map[[2]string]int64 // mailbox and folder -> last synchronization
 	agent   agent
 }
 
@@ -129,7 +130,7 @@ func (p *plan) hour(midnight int64, x *rng) int64 {
 
 func (p *plan) campaign(kind, actor, title string) *campaign {
 	c := &campaign{p: p, idx: len(p.camps), x: p.w.rng(rsScenario, uint64(len(p.camps))+1, hashText(kind)),
-		ips: map[string]IPOf{}, boxes: map[string]*MailboxOf{}, sprayed: map[string]bool{}, read: map[string]map[string]bool{}}
+		ips: map[string]IPOf{}, boxes: map[string]*MailboxOf{}, sprayed: map[string]bool{}, read: map[string]map[string]bool{}, synced: map[[2]string]int64{}}
 	c.of = CampaignOf{ID: kind + "-" + string(num(nil, int64(c.idx+1))), Actor: actor, Kind: kind, Title: title}
 	c.agent = agent{"Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:109.0) Gecko/20100101 Firefox/119.0", "Windows10", "Firefox 119.0", "Firefox"}
 	p.camps = append(p.camps, c)
@@ -303,6 +304,7 @@ func (c *campaign) syncMail(t int64, a access, folder string) {
 	id := c.x.guid()
 	logged := a.owner.licensed && w.kept(w.tenants[0], LogUAL, id.a, t)
 	b.touch(t, logged)
+	c.synced[[2]string{a.owner.upn, folder}] = max(t, c.synced[[2]string{a.owner.upn, folder}])
 	if !slices.Contains(b.Folders, folder) {
 		b.Folders = append(b.Folders, folder)
 	}

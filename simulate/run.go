@@ -21,6 +21,7 @@ const (
 	LogsDir    = "logs"
 	ContextDir = "context"
 	TruthFile  = "truth.json"
+	MailDir    = "mail" // with [Options.Mail]
 )
 
 // Result says what was written.
@@ -60,6 +61,11 @@ func Run(ctx context.Context, dir string, o Options, progress func(records, byte
 	truth := p.truth(out)
 	if err := writeContext(filepath.Join(dir, ContextDir), w, p); err != nil {
 		return nil, err
+	}
+	if o.Mail {
+		if truth.Mail, err = writeMailboxes(dir, w, p); err != nil {
+			return nil, err
+		}
 	}
 	if err := writeJSON(filepath.Join(dir, ContextDir, TruthFile), truth); err != nil {
 		return nil, err

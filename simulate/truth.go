@@ -38,6 +38,30 @@ type Truth struct {
 	// Lost are records that are in no file, by --loss or because they would
 	// have arrived after the end.
 	Lost int64 `json:"lost"`
+	// Mail is what was written into mailboxes, with [Options.Mail].
+	Mail []MailOf `json:"mail,omitempty"`
+}
+
+// MailOf is a message in a mailbox that was written.
+type MailOf struct {
+	Message        string      `json:"message"`        // internet message id
+	Mailbox        string      `json:"mailbox"`        // owner
+	Folder         string      `json:"folder"`         // Inbox, Sent Items
+	Path           string      `json:"path"`           // below the output folder, with slashes
+	Sent           time.Time   `json:"sent"`           //
+	Reached        bool        `json:"reached"`        // in this mailbox, by anybody
+	How            string      `json:"how,omitempty"`  // bind, graph, throttled, sync
+	Counterparties []string    `json:"counterparties"` // domains outside that it is from or to
+	Secrets        []PlantedOf `json:"secrets"`        // secrets in it
+	Personal       []PlantedOf `json:"personal"`       // personal data in it
+	Decoys         []string    `json:"decoys"`         // what resembles a secret and is none
+}
+
+// PlantedOf is something planted in a message. Its value is made up.
+type PlantedOf struct {
+	Kind  string `json:"kind"`
+	Value string `json:"value"`
+	Where string `json:"where"` // text, html, or the attachment's name
 }
 
 // Knobs are the options that shape a campaign and its logs.

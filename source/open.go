@@ -335,7 +335,7 @@ func (r *Reader) readTar(path string, s io.Reader, depth int) error {
 // spoolZip copies a zip that is inside another archive to a temporary file,
 // because a zip's directory stands at its end.
 func (r *Reader) spoolZip(path string, s io.Reader, depth int) error {
-	tmp, err := os.CreateTemp("", "midwatch-*.zip")
+	tmp, err := os.CreateTemp(r.Temp, "midwatch-*.zip")
 	if err != nil {
 		return err
 	}
@@ -390,6 +390,14 @@ func (r *Reader) records(path, name string, br *bufio.Reader) error {
 	h := sha256.New()
 	var s io.Reader = &hashing{r: br, h: h, n: &f.Bytes}
 	defer func() { f.SHA256 = hex.EncodeToString(h.Sum(nil)) }()
+	if r.Stream != nil {
+		f.Encoding = ""
+		err := r.Stream(f, s)
+		if _, more := io.Copy(io.Discard, s); err == nil {
+			err = more
+		}
+		return err
+	}
 	switch enc := sniffEncoding(head); enc {
 	case "utf-16le":
 		f.Encoding = enc

@@ -16,6 +16,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"midwatch/event"
 )
@@ -160,6 +161,13 @@ type Reader struct {
 	Skip func(path, sha256 string) bool
 	// FirstFile is the ordinal of the first file.
 	FirstFile int32
+	// Stream, when it is set, is given each file whole, decompressed, instead of
+	// records being cut out of it: for what is no log. What it leaves unread is
+	// read past, so that hashes cover the file. Its error is noted in the file.
+	Stream func(f *File, s io.Reader) error
+	// Temp is the folder for zips inside archives, which have to be copied to
+	// be read. Empty: the system's.
+	Temp string
 	// Progress is told how many bytes on disk have been read. May be nil.
 	Progress func(delta int64)
 

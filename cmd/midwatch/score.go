@@ -9,16 +9,18 @@ import (
 	"github.com/spf13/cobra"
 
 	"midwatch/casefile"
+	"midwatch/exposure"
+	exposurescore "midwatch/exposure/score"
 	"midwatch/internal/casefolder"
 	"midwatch/simulate"
 	"midwatch/simulate/score"
 )
 
 func newScore(std stdio) *cobra.Command {
-	var truth, caseFile string
+	var truth, caseFile, exposed string
 	var asJSON bool
 	c := &cobra.Command{
-		Use:   "score --truth truth.json --case case.json",
+		Use:   "score --truth truth.json --case case.json | --exposure exposure.json",
 		Short: "Compare a case with the answer key of a simulated tenant",
 		Long: `Compare a case with the answer key of a simulated tenant: precision and recall
 of accounts, applications, addresses, mailboxes and messages, with "unknown"
@@ -38,6 +40,9 @@ The exit status says whether the comparison was done, not how it came out.`,
   midwatch score --truth tenant/context/truth.json --case tenant.case/case.json --json | jq .mailboxes`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
+			if truth != "" && exposed != "" && caseFile == "" {
+				return scoreExposure(std, truth, exposed, asJSON)
+			}
 			if truth == "" || caseFile == "" {
 				return errors.New("--truth and --case are both needed; midwatch simulate writes context/truth.json, midwatch investigate case.json")
 			}
@@ -54,8 +59,34 @@ The exit status says whether the comparison was done, not how it came out.`,
 	f := c.Flags()
 	f.StringVar(&truth, "truth", "", "answer key: truth.json, or the folder that midwatch simulate wrote")
 	f.StringVar(&caseFile, "case", "", "case.json, or a case folder")
+	f.StringVar(&exposed, "exposure", "", "exposure.json, or a case folder with one, in the place of --case: what was found in the mail of midwatch simulate --mail")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	return c
+}
+
+// scoreExposure compares what was found in mail with what was planted there.
+func scoreExposure(std stdio, truth, path string, asJSON bool) error {
+	t, err := readTruth(inFolder(truth, filepath.Join(simulate.ContextDir, simulate.TruthFile), simulate.TruthFile))
+	if err != nil {
+		return fmt.Errorf("--truth: %w", err)
+	}
+	if len(t.Mail) == 0 {
+		return errors.New("--truth: it says nothing about mail; midwatch simulate --mail writes mailboxes with it")
+	}
+	f, err := os.Open(inFolder(path, exposureFile))
+	if err != nil {
+		return fmt.Errorf("--exposure: %w", err)
+	}
+	defer f.Close()
+	x, err := exposure.Read(f)
+	if err != nil {
+		return fmt.Errorf("--exposure: %w", err)
+	}
+	s := exposurescore.Compare(t, x, nil)
+	if asJSON {
+		return printJSON(std, s)
+	}
+	return exposurescore.WriteText(std.out, s)
 }
 
 func scoreFiles(truth, caseFile string) (*score.Score, error) {

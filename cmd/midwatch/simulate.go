@@ -35,7 +35,8 @@ func newSimulate(std stdio) *cobra.Command {
 		Long: `Write the audit logs of an organization that does not exist: benign life with
 its mess and, in most scenarios, an actor. DIR/logs is what gets investigated;
 DIR/context holds what one adds by hand (directory.csv, asn.csv), bodies of some
-mail, and truth.json, which says what happened.
+mail, and truth.json, which says what happened. With --mail, DIR/mail has the
+mailboxes that were reached, as EML and mbox.
 
 The same options give the same bytes. Seeds below 1000 are for development, seeds
 from 1000 on for results that are published.
@@ -69,6 +70,7 @@ Scenarios:
 	f.BoolVar(&o.NoTest, "without-test-tenant", false, "leave out the logs of the test tenant")
 	f.StringSliceVar(&o.Logs, "logs", nil, "only these logs are handed over: "+strings.Join(simulate.LogNames(), ", ")+" (default: all)")
 	f.Float64Var(&o.Volume, "volume", 1, "factor on the benign volume that carries no signal")
+	f.BoolVar(&o.Mail, "mail", false, "write mailboxes to DIR/mail, with planted secrets and what resembles them")
 	f.BoolVar(&o.json, "json", false, "print what was written as JSON")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print no progress")
 	return c

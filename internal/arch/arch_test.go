@@ -45,6 +45,8 @@ func allowed() map[string][]string {
 		"investigate":         {"actor", "event", "store", "casefile", "detect", "journal"},
 		"sigma":               {},
 		"rules":               {"event", "sigma"},
+		"exposure":            {"event", "source", "enrich", "store", "casefile"},
+		"exposure/score":      {"simulate", "casefile", "exposure"},
 		"simulate":            {},
 		"simulate/score":      {"simulate", "casefile"},
 		"report":              {"casefile"},
@@ -60,7 +62,7 @@ func allowed() map[string][]string {
 		"internal/engines":                 {},
 		"internal/bench":                   {"detect", "detect/sigmarules", "enrich", "event", "ingest", "investigate", "parse", "simulate", "store", "store/clickhouse", "store/duckdb", "internal/clickhousetest"},
 		"internal/eval":                    {"casefile", "event", "simulate", "simulate/score", "store", "store/duckdb"},
-		"cmd/midwatch":                     {"actor", "casefile", "config", "detect", "detect/sigmarules", "enrich", "event", "ingest", "investigate", "parse", "report", "rules", "sigma", "store", "store/clickhouse", "store/duckdb", "internal/casefolder", "internal/progress", "journal", "simulate", "simulate/score"},
+		"cmd/midwatch":                     {"actor", "casefile", "config", "detect", "detect/sigmarules", "enrich", "event", "exposure", "exposure/score", "ingest", "investigate", "parse", "report", "rules", "sigma", "store", "store/clickhouse", "store/duckdb", "internal/casefolder", "internal/progress", "journal", "simulate", "simulate/score"},
 	}
 }
 

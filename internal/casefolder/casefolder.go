@@ -36,6 +36,12 @@ const (
 	Journal  = "journal.ndjson" // what people decided and did; not there until they do
 )
 
+// Companions are the files that other verbs put beside a case. A case that is
+// made anew takes those over that it does not make itself.
+func Companions() []string {
+	return []string{"exposure.json", "exposure-messages.csv", "rotation.csv", "counterparties.csv", "contain.json", "contain.ndjson", "notices", "posture.json"}
+}
+
 // Suffix ends the name of every case folder.
 const Suffix = ".case"
 
@@ -139,6 +145,11 @@ func (d *Draft) Publish(ctx context.Context, now func() time.Time) error {
 		if !d.Exists || d.before != nil && (err != nil || !bytes.Equal(sources, d.before)) {
 			return fmt.Errorf("%s: %w", d.final, ErrChanged)
 		}
+		for _, name := range Companions() {
+			if err := d.takeAlong(name); err != nil {
+				return fmt.Errorf("take over %s: %w", name, err)
+			}
+		}
 	}
 	if err := syncFile(d.Dir); err != nil {
 		return err
@@ -177,6 +188,47 @@ func (d *Draft) takeJournal(ctx context.Context, now func() time.Time) (unlock f
 		return nil, err
 	}
 	return unlock, nil
+}
+
+// takeAlong takes a file, or a folder of files, of the case that is to be
+// replaced into the draft, unless the draft has its own.
+func (d *Draft) takeAlong(name string) error {
+	from, to := filepath.Join(d.final, name), d.File(name)
+	info, err := os.Lstat(from)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := os.Lstat(to); err == nil {
+		return nil
+	}
+	switch {
+	case info.IsDir():
+		if err := os.Mkdir(to, 0o700); err != nil {
+			return err
+		}
+		entries, err := os.ReadDir(from)
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			if err := d.takeAlong(filepath.Join(name, e.Name())); err != nil {
+				return err
+			}
+		}
+		return syncFile(to)
+	case !info.Mode().IsRegular():
+		return nil // no link leads out of a case
+	}
+	if d.link(from, to) == nil {
+		return nil
+	}
+	if err := copyFile(to, from); err != nil {
+		return err
+	}
+	return syncFile(to)
 }
 
 // Discard removes the draft. After Publish it does nothing.
