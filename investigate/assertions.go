@@ -61,12 +61,12 @@ func (w *world) assertions(ctx context.Context, q store.Querier, c *casefile.Cas
 			from = at
 		}
 	}
+	ts, err := w.touch(ctx, q, as, ms, from)
+	if err != nil {
+		return err
+	}
 	for i := range ms {
-		a, err := w.assertion(ctx, q, c, as, &ms[i], from, to)
-		if err != nil {
-			return fmt.Errorf("%s: %w", ms[i].Key, err)
-		}
-		c.Assertions = append(c.Assertions, a)
+		c.Assertions = append(c.Assertions, w.assertion(c, as, &ms[i], &ts[i], from, to))
 	}
 	return nil
 }
@@ -173,92 +173,133 @@ func (w *world) tenantIDs(list []string) (out []string) {
 	return out
 }
 
+// touched is what was done to an asset.
+type touched struct {
+	records, accounts int64
+	tenants           map[string]bool // in which others are seen to access it
+	maybe             int64           // records that may be the owner's
+	places            map[string]*casefile.AccessedItem
+	contexts, events  []string
+	n                 int64
+}
+
 // assertion answers for one asset.
-func (w *world) assertion(ctx context.Context, q store.Querier, c *casefile.Case, as []acted, m *matched, from, to time.Time) (a casefile.Assertion, err error) {
-	a = casefile.Assertion{Asset: m.Key, Name: m.Name, From: casefile.TimeOf(from), To: casefile.TimeOf(to), BlindSpots: slices.Clone(m.Blind)}
+func (w *world) assertion(c *casefile.Case, as []acted, m *matched, t *touched, from, to time.Time) casefile.Assertion {
+	a := casefile.Assertion{Asset: m.Key, Name: m.Name, From: casefile.TimeOf(from), To: casefile.TimeOf(to), BlindSpots: slices.Clone(m.Blind)}
 	for i := range as {
 		a.Campaign = append(a.Campaign, as[i].campaign)
 	}
-	a.Known.Matched, a.Known.Own = m.terms, m.Own
-	maybe := int64(0)
-	tenants := map[string]bool{} // in which others are seen to access it
-	if m.where != "" {
-		err := store.Each(ctx, q, `SELECT coalesce(tenant, ''), count(*), count(DISTINCT coalesce(nullif(actor, ''), actor_id, app_id)) FROM events WHERE time >= ? AND `+m.known+` GROUP BY 1 ORDER BY 1`, []any{from}, func(scan scanner) error {
-			var t string
-			var n, by int64
-			if err := scan(&t, &n, &by); err != nil {
-				return err
-			}
-			a.Known.Records, a.Known.Accounts, tenants[t] = a.Known.Records+n, a.Known.Accounts+by, true
-			return nil
-		})
-		if err != nil {
-			return a, err
-		}
-		if maybe, err = w.accesses(ctx, q, as, m, &a); err != nil {
-			return a, err
-		}
+	a.Known = casefile.Known{Records: t.records, Accounts: t.accounts, Matched: m.terms, Own: m.Own}
+	a.Access, a.Contexts, a.Events = t.n, t.contexts, t.events
+	for _, k := range sortedKeys(t.places) {
+		a.Places = append(a.Places, *t.places[k])
 	}
-	w.answerCover(c, as, m, tenants, &a)
-	w.answer(c, m, &a, maybe)
+	slices.SortStableFunc(a.Places, func(x, y casefile.AccessedItem) int { return int(y.Records - x.Records) })
+	a.Places = a.Places[:min(len(a.Places), 50)]
+	w.answerCover(c, as, m, t.tenants, &a)
+	w.answer(c, m, &a, t.maybe)
 	a.ID = casefile.ID("as", a.Asset, a.Answer, a.Text)
-	return a, nil
+	return a
 }
 
-// accesses finds what the contexts did to an asset, and counts what may have
-// been the owner instead.
-func (w *world) accesses(ctx context.Context, q store.Querier, as []acted, m *matched, a *casefile.Assertion) (maybe int64, err error) {
-	places := map[string]*casefile.AccessedItem{}
+// touch finds what everybody and what the contexts did to the assets: one
+// question about everybody, and one a context, for all assets together.
+func (w *world) touch(ctx context.Context, q store.Querier, as []acted, ms []matched, from time.Time) ([]touched, error) {
+	ts := make([]touched, len(ms))
+	var which []int // assets of which something is in the evidence
+	var whole, known, others, flags []string
+	for i := range ms {
+		ts[i].tenants, ts[i].places = map[string]bool{}, map[string]*casefile.AccessedItem{}
+		if ms[i].where == "" {
+			continue
+		}
+		which = append(which, i)
+		whole, known = append(whole, ms[i].where), append(known, ms[i].known)
+		others = append(others, `count(CASE WHEN `+ms[i].known+` THEN 1 END), count(DISTINCT CASE WHEN `+ms[i].known+` THEN coalesce(nullif(actor, ''), actor_id, app_id) END)`)
+		flags = append(flags, `CASE WHEN `+ms[i].where+` THEN 1 ELSE 0 END`)
+	}
+	if len(which) == 0 {
+		return ts, nil
+	}
+	err := store.Each(ctx, q, `SELECT coalesce(tenant, ''), `+strings.Join(others, ", ")+` FROM events WHERE time >= ? AND (`+strings.Join(known, " OR ")+`) GROUP BY 1 ORDER BY 1`, []any{from}, func(scan scanner) error {
+		var tenant string
+		n := make([]int64, 2*len(which))
+		dest := []any{&tenant}
+		for i := range n {
+			dest = append(dest, &n[i])
+		}
+		if err := scan(dest...); err != nil {
+			return err
+		}
+		for k, i := range which {
+			if n[2*k] > 0 {
+				ts[i].records, ts[i].accounts, ts[i].tenants[tenant] = ts[i].records+n[2*k], ts[i].accounts+n[2*k+1], true
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
 	seen := map[string]bool{}
-	for i := range as {
-		for _, x := range as[i].contexts {
+	for _, a := range as {
+		for _, x := range a.contexts {
 			where, args := x.where(false)
 			if where == "" {
 				continue
 			}
-			err := store.Each(ctx, q, `SELECT CAST(id AS VARCHAR), time, coalesce(nullif(CASE WHEN class = 'sign_in' THEN coalesce(nullif(resource_name, ''), resource_id) ELSE target END, ''), app_name, app_id, '') FROM events
-				WHERE `+m.where+` AND `+where+` ORDER BY time, id LIMIT 100000`, args, func(scan scanner) error {
+			err := store.Each(ctx, q, `SELECT CAST(id AS VARCHAR), time, coalesce(nullif(CASE WHEN class = 'sign_in' THEN coalesce(nullif(resource_name, ''), resource_id) ELSE target END, ''), app_name, app_id, ''), `+strings.Join(flags, ", ")+`
+				FROM events WHERE (`+strings.Join(whole, " OR ")+`) AND `+where+` ORDER BY time, id`, args, func(scan scanner) error {
 				var id, what string
 				var at time.Time
-				if err := scan(&id, &at, &what); err != nil {
+				hit := make([]int64, len(which))
+				dest := []any{&id, &at, &what}
+				for i := range hit {
+					dest = append(dest, &hit[i])
+				}
+				if err := scan(dest...); err != nil {
 					return err
 				}
 				if seen[id] {
 					return nil
 				}
 				seen[id] = true
-				if x.maybe {
-					maybe++
-					return nil
-				}
-				a.Access++
-				a.Contexts = addTo(a.Contexts, []string{x.ID})
-				if len(a.Events) < 20 {
-					a.Events = append(a.Events, id)
-				}
-				p := places[what]
-				if p == nil {
-					p = &casefile.AccessedItem{What: what}
-					places[what] = p
-				}
-				p.Records++
-				p.First, p.Last = casefile.Earlier(p.First, casefile.TimeOf(at)), casefile.Later(p.Last, casefile.TimeOf(at))
-				if len(p.Events) < 5 {
-					p.Events = append(p.Events, id)
+				for k, i := range which {
+					if hit[k] == 1 {
+						ts[i].add(x, id, what, casefile.TimeOf(at))
+					}
 				}
 				return nil
 			})
 			if err != nil {
-				return 0, err
+				return nil, err
 			}
 		}
 	}
-	for _, k := range sortedKeys(places) {
-		a.Places = append(a.Places, *places[k])
+	return ts, nil
+}
+
+// add counts a record of a context.
+func (t *touched) add(x *grown, id, what string, at casefile.Time) {
+	if x.maybe {
+		t.maybe++
+		return
 	}
-	slices.SortStableFunc(a.Places, func(x, y casefile.AccessedItem) int { return int(y.Records - x.Records) })
-	a.Places = a.Places[:min(len(a.Places), 50)]
-	return maybe, nil
+	t.n++
+	t.contexts = addTo(t.contexts, []string{x.ID})
+	if len(t.events) < 20 {
+		t.events = append(t.events, id)
+	}
+	p := t.places[what]
+	if p == nil {
+		p = &casefile.AccessedItem{What: what}
+		t.places[what] = p
+	}
+	p.Records++
+	p.First, p.Last = casefile.Earlier(p.First, at), casefile.Later(p.Last, at)
+	if len(p.Events) < 5 {
+		p.Events = append(p.Events, id)
+	}
 }
 
 // answerCover says how far the logs cover that would show access: those of the

@@ -1,6 +1,7 @@
 package investigate
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
@@ -17,9 +18,11 @@ import (
 // store, not from what collectors claim to have fetched.
 func (w *world) coverage(ctx context.Context, q store.Querier, sources []casefile.Source) (c casefile.Coverage, err error) {
 	c.From, c.To = casefile.TimeOf(w.from), casefile.TimeOf(w.to)
-	if c.Sources, err = w.sourceCover(ctx, q); err != nil {
+	by, err := w.hourly(ctx, q)
+	if err != nil {
 		return c, fmt.Errorf("coverage of sources: %w", err)
 	}
+	c.Sources = w.sourceCover(by)
 	c.NeverReceived = w.neverReceived(c.Sources)
 	if c.MissingClasses, err = w.missingClasses(ctx, q); err != nil {
 		return c, fmt.Errorf("kinds of record: %w", err)
@@ -36,69 +39,94 @@ func (w *world) coverage(ctx context.Context, q store.Querier, sources []casefil
 	if c.MailAccess, err = w.mailCoverage(ctx, q); err != nil {
 		return c, fmt.Errorf("coverage of mail access: %w", err)
 	}
-	if err = w.matrix(ctx, q, &c, sources); err != nil {
-		return c, fmt.Errorf("coverage by the hour: %w", err)
-	}
+	w.matrix(by, &c, sources)
 	return c, nil
 }
 
 const hour = time.Hour
 
+// logKey is one kind of record of one log of one tenant.
+type logKey struct{ tenant, source, kind, class string }
+
+// hourCell is an hour of it.
+type hourCell struct {
+	n           int64
+	first, last time.Time
+}
+
+// hourly counts the records of each log by the hour, and by kind of operation:
+// coverage, its gaps and the matrix are made of these.
+func (w *world) hourly(ctx context.Context, q store.Querier) (map[logKey]map[time.Time]hourCell, error) {
+	out := map[logKey]map[time.Time]hourCell{}
+	err := store.Each(ctx, q, `SELECT coalesce(tenant, ''), source, CASE WHEN source = 'signin' THEN coalesce(workload, '') ELSE '' END, `+opClassSQL()+`, date_trunc('hour', time), count(*), min(time), max(time)
+		FROM events WHERE time IS NOT NULL GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5`, nil, func(scan scanner) error {
+		var k logKey
+		var at time.Time
+		var x hourCell
+		if err := scan(&k.tenant, &k.source, &k.kind, &k.class, &at, &x.n, &x.first, &x.last); err != nil {
+			return err
+		}
+		at, x.first, x.last = at.UTC(), x.first.UTC(), x.last.UTC()
+		for _, class := range []string{allRecords, k.class} {
+			if class != allRecords && !slices.Contains(classesOf(k.source), class) {
+				continue
+			}
+			k := logKey{k.tenant, k.source, k.kind, class}
+			if out[k] == nil {
+				out[k] = map[time.Time]hourCell{}
+			}
+			c, ok := out[k][at]
+			if !ok || x.first.Before(c.first) {
+				c.first = x.first
+			}
+			if !ok || x.last.After(c.last) {
+				c.last = x.last
+			}
+			c.n += x.n
+			out[k][at] = c
+		}
+		return nil
+	})
+	return out, err
+}
+
 // sourceCover measures each log of each tenant; sign-ins by their kind.
-func (w *world) sourceCover(ctx context.Context, q store.Querier) ([]casefile.SourceCover, error) {
-	kind := `CASE WHEN source = 'signin' THEN coalesce(workload, '') ELSE '' END`
+func (w *world) sourceCover(by map[logKey]map[time.Time]hourCell) (out []casefile.SourceCover) {
 	hours := int64(w.to.Truncate(hour).Sub(w.from.Truncate(hour))/hour) + 1
 	days := int64(w.to.Truncate(24*hour).Sub(w.from.Truncate(24*hour))/(24*hour)) + 1
-	var out []casefile.SourceCover
-	at := map[string]int{}
-	key := func(tenant, source, kind string) string { return tenant + "\x00" + source + "\x00" + kind }
-	err := store.Each(ctx, q, `SELECT coalesce(tenant, ''), source, `+kind+`, min(time), max(time), count(*), count(DISTINCT date_trunc('hour', time)), count(DISTINCT CAST(time AS DATE))
-		FROM events WHERE time IS NOT NULL GROUP BY 1, 2, 3 ORDER BY 1, 2, 3`, nil, func(scan scanner) error {
-		var s casefile.SourceCover
-		var a, b time.Time
-		if err := scan(&s.Tenant, &s.Source, &s.Kind, &a, &b, &s.Records, &s.Hours, &s.Days); err != nil {
-			return err
+	for k, cells := range by {
+		if k.class != allRecords {
+			continue
 		}
-		s.First, s.Last = casefile.TimeOf(a), casefile.TimeOf(b)
-		s.HoursInWindow, s.DaysInWindow = hours, days
-		s.Share = round(float64(s.Hours)/float64(hours), 4)
-		at[key(s.Tenant, s.Source, s.Kind)] = len(out)
+		s := casefile.SourceCover{Tenant: k.tenant, Source: k.source, Kind: k.kind, Hours: int64(len(cells)), HoursInWindow: hours, DaysInWindow: days}
+		at := make([]time.Time, 0, len(cells))
+		dates := map[time.Time]bool{}
+		for h, c := range cells {
+			s.Records += c.n
+			at = append(at, h)
+			dates[h.Truncate(24*hour)] = true
+		}
+		slices.SortFunc(at, time.Time.Compare)
+		s.Days, s.Share = int64(len(dates)), round(float64(s.Hours)/float64(hours), 4)
+		before := w.from
+		for _, h := range at {
+			if isGap(before, cells[h].first) {
+				s.Gaps = append(s.Gaps, gapOf(before, cells[h].first))
+			}
+			before = cells[h].last
+		}
+		if isGap(before, w.to) {
+			s.Gaps = append(s.Gaps, gapOf(before, w.to))
+		}
+		if len(at) > 0 {
+			s.First, s.Last = casefile.TimeOf(cells[at[0]].first), casefile.TimeOf(before)
+		}
 		out = append(out, s)
-		return nil
+	}
+	slices.SortFunc(out, func(a, b casefile.SourceCover) int {
+		return cmp.Or(strings.Compare(a.Tenant, b.Tenant), strings.Compare(a.Source, b.Source), strings.Compare(a.Kind, b.Kind))
 	})
-	if err != nil {
-		return nil, err
-	}
-	for i := range out {
-		s := &out[i]
-		if isGap(w.from, s.First.Time) {
-			s.Gaps = append(s.Gaps, gapOf(w.from, s.First.Time))
-		}
-	}
-	err = store.Each(ctx, q, `SELECT tenant, source, kind, before, time FROM (
-			SELECT coalesce(tenant, '') AS tenant, source, `+kind+` AS kind, time,
-				lag(time) OVER (PARTITION BY coalesce(tenant, ''), source, `+kind+` ORDER BY time) AS before
-			FROM events WHERE time IS NOT NULL
-		) x WHERE before IS NOT NULL AND date_trunc('hour', time) > date_trunc('hour', before) + INTERVAL 24 HOUR ORDER BY tenant, source, kind, time`, nil, func(scan scanner) error {
-		var tenant, source, kind string
-		var a, b time.Time
-		if err := scan(&tenant, &source, &kind, &a, &b); err != nil {
-			return err
-		}
-		s := &out[at[key(tenant, source, kind)]]
-		s.Gaps = append(s.Gaps, gapOf(a, b))
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	for i := range out {
-		s := &out[i]
-		if isGap(s.Last.Time, w.to) {
-			s.Gaps = append(s.Gaps, gapOf(s.Last.Time, w.to))
-		}
-	}
-	return out, nil
+	return out
 }
 
 // isGap reports whether at least 24 whole hours between two records have none.

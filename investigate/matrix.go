@@ -1,7 +1,6 @@
 package investigate
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,7 +8,6 @@ import (
 
 	"midwatch/casefile"
 	"midwatch/event"
-	"midwatch/store"
 )
 
 // The kinds of operation of the matrix. An operation class that a log has, and
@@ -56,12 +54,12 @@ func legend() map[string]string {
 	}
 }
 
-// matrix computes coverage by the hour.
-func (w *world) matrix(ctx context.Context, q store.Querier, c *casefile.Coverage, sources []casefile.Source) error {
+// matrix lays coverage out by the hour.
+func (w *world) matrix(by map[logKey]map[time.Time]hourCell, c *casefile.Coverage, sources []casefile.Source) {
 	m := &c.Matrix
 	m.Legend = legend()
 	if w.to.IsZero() {
-		return nil
+		return
 	}
 	from := w.from.Truncate(hour)
 	m.Hours = int(w.to.Truncate(hour).Sub(from)/hour) + 1
@@ -70,40 +68,20 @@ func (w *world) matrix(ctx context.Context, q store.Querier, c *casefile.Coverag
 		m.Hours = maxHours
 	}
 	m.From = casefile.TimeOf(from)
-	type key struct{ tenant, source, kind, class string }
-	counts := map[key][]int64{}
-	err := store.Each(ctx, q, `SELECT coalesce(tenant, ''), source, CASE WHEN source = 'signin' THEN coalesce(workload, '') ELSE '' END, `+opClassSQL()+`, date_trunc('hour', time), count(*)
-		FROM events WHERE time IS NOT NULL AND time >= ? GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5`, []any{from}, func(scan scanner) error {
-		var k key
-		var at time.Time
-		var n int64
-		if err := scan(&k.tenant, &k.source, &k.kind, &k.class, &at, &n); err != nil {
-			return err
-		}
-		h := int(at.UTC().Sub(from) / hour)
-		if h < 0 || h >= m.Hours {
-			return nil
-		}
-		for _, class := range []string{allRecords, k.class} {
-			k := key{k.tenant, k.source, k.kind, class}
-			if class != allRecords && !slices.Contains(classesOf(k.source), class) {
-				continue
+	counts := map[logKey][]int64{}
+	for k, cells := range by {
+		counts[k] = make([]int64, m.Hours)
+		for at, x := range cells {
+			if h := int(at.Sub(from) / hour); h >= 0 && h < m.Hours {
+				counts[k][h] += x.n
 			}
-			if counts[k] == nil {
-				counts[k] = make([]int64, m.Hours)
-			}
-			counts[k][h] += n
 		}
-		return nil
-	})
-	if err != nil {
-		return err
 	}
-	keys := make([]key, 0, len(counts))
+	keys := make([]logKey, 0, len(counts))
 	for k := range counts {
 		keys = append(keys, k)
 	}
-	have := map[key]bool{}
+	have := map[logKey]bool{}
 	for _, k := range keys {
 		have[k] = true
 	}
@@ -112,16 +90,16 @@ func (w *world) matrix(ctx context.Context, q store.Querier, c *casefile.Coverag
 			continue
 		}
 		for _, class := range classesOf(k.source) {
-			if x := (key{k.tenant, k.source, k.kind, class}); !have[x] {
+			if x := (logKey{k.tenant, k.source, k.kind, class}); !have[x] {
 				keys = append(keys, x)
 			}
 		}
 	}
-	order := func(k key) string {
+	order := func(k logKey) string {
 		i := slices.Index(append([]string{allRecords}, classesOf(k.source)...), k.class)
 		return strings.Join([]string{k.tenant, k.source, k.kind, fmt.Sprintf("%02d", i)}, "\x00")
 	}
-	slices.SortFunc(keys, func(a, b key) int { return strings.Compare(order(a), order(b)) })
+	slices.SortFunc(keys, func(a, b logKey) int { return strings.Compare(order(a), order(b)) })
 	for _, k := range keys {
 		row := casefile.MatrixRow{Tenant: k.tenant, Source: k.source, Kind: k.kind, Class: k.class}
 		if counts[k] == nil {
@@ -135,7 +113,6 @@ func (w *world) matrix(ctx context.Context, q store.Querier, c *casefile.Coverag
 			c.Retention = append(c.Retention, s)
 		}
 	}
-	return nil
 }
 
 // fillRow writes a row's cells from its counts.
