@@ -24,12 +24,12 @@ func (CSV) Name() string { return "csv" }
 
 // Doc implements [Format].
 func (CSV) Doc() string {
-	return "mailboxes.csv, messages.csv, findings.csv, accounts.csv, assumed.csv: whole tables, formulas neutralized"
+	return "mailboxes.csv, messages.csv, findings.csv, accounts.csv, assumed.csv, assertions.csv, milestones.csv, interests.csv, coverage.csv: whole tables, formulas neutralized"
 }
 
 // Files implements [Format].
 func (CSV) Files() []string {
-	return []string{"mailboxes.csv", "messages.csv", "findings.csv", "accounts.csv", "assumed.csv"}
+	return []string{"mailboxes.csv", "messages.csv", "findings.csv", "accounts.csv", "assumed.csv", "assertions.csv", "milestones.csv", "interests.csv", "coverage.csv"}
 }
 
 // Write implements [Format].
@@ -49,6 +49,14 @@ func (f CSV) Write(w io.Writer, file string, c *casefile.Case, _ Options) error 
 		accountTable(t, c)
 	case "assumed.csv":
 		assumedTable(t, c)
+	case "assertions.csv":
+		assertionTable(t, c)
+	case "milestones.csv":
+		milestoneTable(t, c)
+	case "interests.csv":
+		interestTable(t, c)
+	case "coverage.csv":
+		coverageTable(t, c)
 	}
 	if t.err != nil {
 		return fmt.Errorf("write %s: %w", file, t.err)
@@ -58,12 +66,12 @@ func (f CSV) Write(w io.Writer, file string, c *casefile.Case, _ Options) error 
 
 func mailboxTable(t *table, c *casefile.Case) {
 	t.row("campaign", "mailbox", "tenant", "certainty", "first", "last", "messages_confirmed", "messages_probable", "messages_possible",
-		"whole_folders", "windows_without_records", "attachments", "records", "why", "events")
+		"whole_folders", "windows_without_records", "attachments", "records", "why", "events", "tokens", "records_without_token")
 	for _, cam := range c.Campaigns {
 		for _, m := range cam.Mailboxes {
 			n := m.Counts.Messages
 			t.row(cam.ID, m.UPN, m.Tenant, string(m.Certainty), m.First.String(), m.Last.String(), integer(n.Confirmed), integer(n.Probable), integer(n.Possible),
-				integer(int64(len(m.WholeFolders))), integer(int64(len(m.Windows))), integer(m.Attachments), integer(m.EventCount), m.Why, list(m.Events))
+				integer(int64(len(m.WholeFolders))), integer(int64(len(m.Windows))), integer(m.Attachments), integer(m.EventCount), m.Why, list(m.Events), list(m.Tokens), integer(m.NoToken))
 		}
 	}
 }
@@ -72,7 +80,7 @@ func mailboxTable(t *table, c *casefile.Case) {
 // messages: a mailbox whose folders were synchronized has no message by name,
 // and must not look untouched.
 func messageTable(t *table, c *casefile.Case) {
-	t.row("campaign", "mailbox", "kind", "internet_message_id", "certainty", "folder", "subject", "attachments", "bytes", "first", "last", "records", "contexts", "events")
+	t.row("campaign", "mailbox", "kind", "internet_message_id", "certainty", "folder", "subject", "attachments", "bytes", "first", "last", "records", "contexts", "events", "purged", "purged_by")
 	for _, cam := range c.Campaigns {
 		for _, b := range cam.Mailboxes {
 			for _, m := range b.Messages {
@@ -81,7 +89,7 @@ func messageTable(t *table, c *casefile.Case) {
 					size = integer(*m.Bytes)
 				}
 				t.row(cam.ID, b.UPN, "message", m.InternetMessageID, string(m.Certainty), m.Folder, m.Subject, m.Attachments, size,
-					m.First.String(), m.Last.String(), integer(m.Reads), list(m.Contexts), list(m.Events))
+					m.First.String(), m.Last.String(), integer(m.Reads), list(m.Contexts), list(m.Events), m.Purged.String(), m.PurgedBy)
 			}
 			for _, a := range b.AttachmentItems {
 				size := ""
@@ -89,15 +97,15 @@ func messageTable(t *table, c *casefile.Case) {
 					size = integer(*a.Bytes)
 				}
 				t.row(cam.ID, b.UPN, "attachment", a.ItemID, string(a.Certainty), "", "", a.ID, size, a.First.String(), a.Last.String(),
-					integer(int64(len(a.Events))), "", list(a.Events))
+					integer(int64(len(a.Events))), "", list(a.Events), "", "")
 			}
 			for _, f := range b.WholeFolders {
 				t.row(cam.ID, b.UPN, "whole_folder", "", string(f.Certainty), f.Folder, "", "", "", f.First.String(), f.Last.String(),
-					integer(int64(len(f.Events))), list(f.Contexts), list(f.Events))
+					integer(int64(len(f.Events))), list(f.Contexts), list(f.Events), "", "")
 			}
 			for _, x := range b.Windows {
 				t.row(cam.ID, b.UPN, "window_without_records", "", string(x.Certainty), "", x.Why, "", "", x.From.String(), x.To.String(),
-					integer(int64(len(x.Events))), "", list(x.Events))
+					integer(int64(len(x.Events))), "", list(x.Events), "", "")
 			}
 		}
 	}

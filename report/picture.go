@@ -74,13 +74,6 @@ type stripPart struct {
 	Title string
 }
 
-type milestone struct {
-	X, LabelX float64
-	Y         float64
-	Label     string
-	Anchor    string // start, middle or end
-}
-
 // laneOf says in which lane a stage is drawn.
 func laneOf(stage string) string {
 	switch stage {
@@ -289,52 +282,6 @@ func (p *picture) strips(c casefile.Campaign, cov casefile.Coverage, ax axis, y 
 	return y
 }
 
-// milestones draws the moments that the whole case turns on, in as many rows
-// as their labels need, and returns where the lanes may begin.
-func (p *picture) milestones(c casefile.Campaign, ax axis) float64 {
-	var ends []float64 // of the labels, by row
-	add := func(t casefile.Time, label string) {
-		if t.IsZero() || slices.ContainsFunc(p.Flags, func(f milestone) bool { return f.X == ax.x(t.Time) }) {
-			return
-		}
-		f := milestone{X: ax.x(t.Time), Label: label, Anchor: "middle"}
-		half := 3.5 * float64(len(label))
-		f.LabelX = f.X
-		from := f.X - half
-		switch {
-		case from < p.Left:
-			f.Anchor, f.LabelX, from = "start", f.X-2, f.X-2
-		case f.X+half > p.Right:
-			f.Anchor, f.LabelX, from = "end", f.X+2, f.X-2*half
-		}
-		row := 0
-		for row < len(ends) && ends[row] > from-8 {
-			row++
-		}
-		if row == len(ends) {
-			ends = append(ends, 0)
-		}
-		ends[row] = from + 2*half
-		f.Y = 11 + 14*float64(row)
-		p.Flags = append(p.Flags, f)
-	}
-	for _, m := range sortedMilestones(c) {
-		add(m.at, m.label)
-	}
-	return 20 + 14*float64(len(ends)-1)
-}
-
-type moment struct {
-	at    casefile.Time
-	label string
-}
-
-func sortedMilestones(c casefile.Campaign) []moment {
-	ms := []moment{{c.Start, "first sign"}, {c.InitialAccess, "inside"}, {c.FirstDetected, "could be seen"}, {c.End, "last sign"}}
-	slices.SortStableFunc(ms, func(a, b moment) int { return a.at.Compare(b.at.Time) })
-	return ms
-}
-
 // ticks chooses a step that leaves room for the labels.
 func ticks(ax axis, narrow bool) []tick {
 	room := 84.0
@@ -388,9 +335,6 @@ func (p picture) TickY() float64 { return p.AxisY + 17 }
 
 // LineLeft is where the lanes' lines begin: under their labels on a phone.
 func (p picture) LineLeft() float64 { return p.Left }
-
-// LineTop is where the line below a flag's label begins.
-func (f milestone) LineTop() float64 { return f.Y + 4 }
 
 // Left, Up and Mid place a mark's pill and its text.
 func (m mark) Left() float64 { return round(m.X - m.W/2) }

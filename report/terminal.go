@@ -36,8 +36,11 @@ func (f Terminal) Write(w io.Writer, file string, c *casefile.Case, o Options) e
 	p := newPage(shown(c), Options{Cards: o.Cards}) // without records: evidence stays in the page
 	t.verdict(p)
 	for _, cam := range p.Campaigns {
-		t.campaign(cam)
+		t.campaign(p, cam)
 	}
+	t.accessed(p)
+	t.decisions(p)
+	t.earlier(p)
 	t.unknown(p)
 	t.others(p)
 	t.coverage(p)
@@ -174,7 +177,7 @@ func (t *text) verdict(p *page) {
 	}
 }
 
-func (t *text) campaign(c campaignView) {
+func (t *text) campaign(p *page, c campaignView) {
 	name := "CAMPAIGN"
 	if !c.Only {
 		name = fmt.Sprintf("CAMPAIGN %d", c.N)
@@ -185,8 +188,12 @@ func (t *text) campaign(c campaignView) {
 	}
 	t.head(name, more)
 	t.hang("  ", c.Title, "")
+	t.decided(p, c.Decisions)
 	first := stamp(c.Start) + " UTC"
-	if c.OriginOutside {
+	if b := c.StartBounds(); b != "" {
+		first += ", " + b
+	}
+	if c.OriginOutside && !strings.Contains(first, "before the evidence") {
 		first += ", origin outside the evidence"
 	}
 	t.field("first sign", first)
@@ -195,6 +202,7 @@ func (t *text) campaign(c campaignView) {
 	}
 	t.field("last seen", stamp(c.End)+" UTC, active for "+decimal(c.ActiveDays)+" days")
 	t.field("could be seen", stamp(c.FirstDetected)+" UTC, "+decimal(c.DwellDays)+" days after the first sign")
+	t.howLong(c.Campaign)
 	t.line("")
 	for _, k := range []struct {
 		certainty casefile.Certainty
@@ -232,7 +240,10 @@ func (t *text) campaign(c campaignView) {
 				t.line("  " + t.paint(faint, "... "+plural(int64(len(c.Campaign.Mailboxes)-15), "more mailbox/more mailboxes")+" in report.html and mailboxes.csv"))
 				break
 			}
-			what := plural(int64(len(m.MailboxRef.Messages)), "message")
+			what := plural(m.Named(), "message")
+			if n := m.MaybeNamed(); n > 0 {
+				what += ", " + number(n) + " possible"
+			}
 			if n := len(m.WholeFolders); n > 0 {
 				what += ", " + plural(int64(n), "whole folder")
 			}
@@ -277,6 +288,7 @@ func (t *text) campaign(c campaignView) {
 			t.hang("  "+stamp(s.Time)+"  ", s.Text, "")
 		}
 	}
+	t.sought(c)
 }
 
 // fewBoxes are the mailboxes that the terminal may name.
@@ -299,8 +311,8 @@ func (t *text) unknown(p *page) {
 	for _, s := range p.Limits {
 		add(s.Text)
 	}
-	for _, c := range p.Campaigns {
-		for _, u := range c.CannotClear {
+	uncleared := func(us []casefile.Uncleared) {
+		for _, u := range us {
 			what := number(u.Count) + " " + u.What
 			if u.CountName != "" {
 				what += " (" + u.CountName + ")"
@@ -308,6 +320,10 @@ func (t *text) unknown(p *page) {
 			add(what + " cannot be cleared: " + u.Why)
 		}
 	}
+	for _, c := range p.Campaigns {
+		uncleared(c.CannotClear)
+	}
+	uncleared(p.Case.CannotClear)
 	if n := len(p.Assumed); n > 0 {
 		var who []string
 		for _, a := range p.Assumed[:min(n, 5)] {
@@ -384,6 +400,7 @@ func (t *text) coverage(p *page) {
 		}
 		t.line(fmt.Sprintf("    %-38s %3d of %3d days, %s", sourceName(s.Source, s.Kind), s.Days, s.DaysInWindow, gaps))
 	}
+	t.holes(p)
 	for _, s := range p.Coverage.Smells {
 		t.item("!", words(s.Kind)+": "+s.Text)
 	}
