@@ -100,13 +100,21 @@ func leastCovered(a casefile.Assertion) string {
 	if len(a.Coverage) == 0 {
 		return "coverage not known"
 	}
-	least := a.Coverage[0]
+	least, missing := 1.0, int64(0)
 	for _, c := range a.Coverage {
-		if c.Share < least.Share {
-			least = c
+		if c.State == "never" {
+			missing++
+		} else {
+			least = min(least, c.Share)
 		}
 	}
-	return percent(least.Share) + " of the hours covered"
+	switch {
+	case missing == int64(len(a.Coverage)):
+		return "its logs were never received"
+	case missing > 0:
+		return percent(least) + " of the hours covered, " + plural(missing, "log") + " never received"
+	}
+	return percent(least) + " of the hours covered"
 }
 
 // coverSummary is the coverage of an answer in a line: how many of the logs
@@ -138,6 +146,9 @@ func coverSummary(a casefile.Assertion) string {
 		of = "the log that would show it was there"
 	default:
 		of = all + " were there"
+	}
+	if least < 1 && there == 1 {
+		return of + ", for " + percent(least) + " of the hours"
 	}
 	if least < 1 {
 		return of + ", each for " + percent(least) + " of the hours or more"

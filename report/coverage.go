@@ -60,7 +60,7 @@ type heatRow struct {
 	Sub    bool   // a class of the log above it
 	Path   string // runs with records, in hours
 	Quiet  string // runs without, where none has to be
-	Marked []heatRun
+	Marked []heatMarks
 	Alt    string
 	Note   string // what the expectation rests on, where it is not the usual
 	Gaps   []string
@@ -68,16 +68,19 @@ type heatRow struct {
 	Cut    int
 }
 
-// heatRun is a run of cells that are drawn with a pattern.
-type heatRun struct {
-	State string // one of a, p, r, n
-	X, W  string // percent
+// heatMarks are the cells of a row that are drawn with a pattern, by state:
+// one of a, p, r, n.
+type heatMarks struct {
+	State string
+	Runs  []heatRun
 }
+
+type heatRun struct{ X, W string } // percent
 
 type heatLegend struct{ State, Name, Text string }
 
 const (
-	heatColumns = 240 // at most so many columns are drawn
+	heatColumns = 240 // at most so many columns are drawn, and a short one at the beginning
 	heatRows    = 60  // and so many rows; the rest is in coverage.csv
 )
 
@@ -85,11 +88,11 @@ const (
 // is whole days, so that columns begin at the same hour every day.
 func columnHours(hours int) int {
 	for _, u := range []int{1, 2, 3, 4, 6, 8, 12, 24, 48, 7 * 24, 14 * 24, 28 * 24} {
-		if (hours+u-1)/u < heatColumns {
+		if (hours+u-1)/u <= heatColumns {
 			return u
 		}
 	}
-	return hours/(heatColumns-1) + 1
+	return (hours + heatColumns - 1) / heatColumns
 }
 
 // worst orders the states of the hours in a column: one hour that should have
@@ -189,7 +192,13 @@ func (p *page) heat() *heatmap {
 			case casefile.CellQuiet:
 				quiet = append(quiet, x)
 			default:
-				row.Marked = append(row.Marked, heatRun{string(x.State), pct(100 * float64(x.From) / float64(m.Hours)), pct(100 * float64(x.To-x.From) / float64(m.Hours))})
+				run := heatRun{pct(100 * float64(x.From) / float64(m.Hours)), pct(100 * float64(x.To-x.From) / float64(m.Hours))}
+				i := slices.IndexFunc(row.Marked, func(k heatMarks) bool { return k.State == string(x.State) })
+				if i < 0 {
+					i = len(row.Marked)
+					row.Marked = append(row.Marked, heatMarks{State: string(x.State)})
+				}
+				row.Marked[i].Runs = append(row.Marked[i].Runs, run)
 			}
 		}
 		row.Path, row.Quiet = strokes(seen), strokes(quiet)

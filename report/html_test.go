@@ -190,6 +190,17 @@ func fillHostile(v reflect.Value, next func() string, depth int) {
 		for i := range 4 {
 			fillHostile(v.Index(i), next, depth+1)
 		}
+	case reflect.Map:
+		if v.Type().Key().Kind() != reflect.String {
+			return
+		}
+		v.Set(reflect.MakeMap(v.Type()))
+		for range 4 {
+			key, value := reflect.New(v.Type().Key()).Elem(), reflect.New(v.Type().Elem()).Elem()
+			fillHostile(key, next, depth+1)
+			fillHostile(value, next, depth+1)
+			v.SetMapIndex(key, value)
+		}
 	case reflect.Struct:
 		if v.Type() == reflect.TypeFor[casefile.Time]() {
 			v.Set(reflect.ValueOf(casefile.TimeOf(time.Date(2024, 1, 2+depth, 3, 4, 5, 0, time.UTC))))
