@@ -243,6 +243,18 @@ func (v campaignView) StartBounds() string {
 	return bounds(v.StartNotBefore, v.StartNotAfter, v.Start)
 }
 
+// StartSentence says the same as a sentence.
+func (v campaignView) StartSentence() string {
+	b := v.StartBounds()
+	switch {
+	case b == "":
+		return ""
+	case v.StartNotBefore.IsZero():
+		return "It may have begun before the evidence does."
+	}
+	return "The true beginning lies " + b + "."
+}
+
 // whisker is a value with its interval on an axis that its neighbours share;
 // X, From and To are in hundredths of the axis.
 type whisker struct {

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"fmt"
 	"slices"
 
 	"midwatch/casefile"
@@ -138,6 +139,11 @@ func (f *milestone) bound(m moment, ax axis) {
 
 // WhiskerY is where the mark of a flag's bounds is drawn.
 func (f milestone) WhiskerY() float64 { return f.Y + 5.5 }
+
+// Arrow is a head at its left end: the true moment may lie before.
+func (f milestone) Arrow() string {
+	return fmt.Sprintf("M%g %gl-7 4 7 4z", f.From, f.WhiskerY()-4)
+}
 
 // WhiskerEnd is where it ends.
 func (f milestone) WhiskerEnd() float64 { return round(f.From + f.W) }

@@ -9,13 +9,18 @@
 //   - certainties are never added up, and shown by a shape and a word besides
 //     the colour;
 //   - what was looked for and not found is printed after the coverage that
-//     makes it believable, never before;
+//     makes it believable, never before; an answer of "no evidence" has its
+//     coverage beside it wherever it stands;
 //   - what is left out of a long table is counted, and the reader is told where
 //     the rest is.
 //
 // Everything a case holds was written by somebody else, possibly by the
 // intruder. Strings from it are text in every format: never markup, never a
 // formula, never a terminal's control sequence.
+//
+// The page is put together in page.go, a campaign in campaign.go, the answers
+// beyond campaigns in answers.go, coverage by the hour in coverage.go; the
+// templates of assets/ are split the same way.
 //
 // To add a format: one file, one line in [Formats], one golden file.
 package report
