@@ -72,28 +72,6 @@ func (p *page) campaignName(id string) string {
 	return id
 }
 
-// AnswerCounts are the answers by kind, as the section's first line has them.
-func (p *page) AnswerCounts() []answerCount {
-	var out []answerCount
-	for _, k := range []string{casefile.Accessed, casefile.CannotTell, casefile.NoEvidence} {
-		n := answerCount{Answer: k}
-		for _, a := range p.Assertions {
-			if answerKey(a.Answer) == answerKey(k) {
-				n.Count++
-			}
-		}
-		if n.Count > 0 {
-			out = append(out, n)
-		}
-	}
-	return out
-}
-
-type answerCount struct {
-	Answer string
-	Count  int64
-}
-
 // leastCovered says how much of the time the log that covers least of it
 // covers: what goes with every "no evidence", however short.
 func leastCovered(a casefile.Assertion) string {
@@ -208,6 +186,17 @@ func days(f float64) string {
 		return "1 day"
 	}
 	return decimal(f) + " days"
+}
+
+// SeenAfter says how long it took until the logs could have shown the
+// campaign, with bounds where the case has them.
+func (v campaignView) SeenAfter() string {
+	for _, d := range v.Dwell {
+		if d.To == casefile.MilestoneCouldBeSeen {
+			return words(d.From) + " until then: " + dwellWords(d)
+		}
+	}
+	return decimal(v.DwellDays) + " days after the first sign"
 }
 
 // between says what bounds a milestone, or nothing when it is known as recorded.

@@ -190,11 +190,13 @@ func (t *text) campaign(p *page, c campaignView) {
 	t.hang("  ", c.Title, "")
 	t.decided(p, c.Decisions)
 	first := stamp(c.Start) + " UTC"
-	if b := c.StartBounds(); b != "" {
-		first += ", " + b
-	}
-	if c.OriginOutside && !strings.Contains(first, "before the evidence") {
+	switch b := c.StartBounds(); {
+	case c.OriginOutside && c.StartNotBefore.IsZero() && b != "":
+		first += " or earlier, origin outside the evidence"
+	case c.OriginOutside:
 		first += ", origin outside the evidence"
+	case b != "":
+		first += ", " + b
 	}
 	t.field("first sign", first)
 	if !c.InitialAccess.IsZero() {
