@@ -19,7 +19,7 @@
 // formula, never a terminal's control sequence.
 //
 // The page is put together in page.go, a campaign in campaign.go, the answers
-// beyond campaigns in answers.go, coverage by the hour in coverage.go; the
+// beyond campaigns in answers.go, durations.go and interests.go, coverage by the hour in coverage.go; the
 // templates of assets/ are split the same way.
 //
 // To add a format: one file, one line in [Formats], one golden file.
