@@ -1,0 +1,370 @@
+package respond
+
+import (
+	"slices"
+	"strings"
+
+	"midwatch/casefile"
+)
+
+// presence is an application in one tenant, as far as the findings say.
+type presence struct {
+	tenant      string
+	principal   string // object id of its service principal
+	application string // object id of its registration
+	keys        []string
+}
+
+// presences says in which tenants an application was met, and as what.
+func (b *builder) presences(a *casefile.AppRef) []presence {
+	of := map[string]*presence{}
+	at := func(tenant string) *presence {
+		tenant = b.tenant(tenant)
+		if of[tenant] == nil {
+			of[tenant] = &presence{tenant: tenant}
+		}
+		return of[tenant]
+	}
+	for _, id := range a.Findings {
+		f := b.findings[id]
+		if f == nil || !slices.Contains(b.p.Findings, id) {
+			continue
+		}
+		here := false
+		for _, e := range f.Entities {
+			switch {
+			case e.Kind == casefile.App && e.ID == a.ID && a.ID != "":
+				at(f.Tenant)
+			case e.Kind == casefile.ServicePrincipal && slices.Contains(a.ServicePrincipals, e.ID):
+				at(f.Tenant).principal = e.ID
+			case e.Kind == casefile.AppObject && slices.Contains(a.ServicePrincipals, e.ID):
+				at(f.Tenant).application = e.ID
+				here = true
+			}
+		}
+		for _, e := range f.Entities {
+			if here && e.Kind == casefile.Credential && b.credential(e.ID, a) {
+				x := at(f.Tenant)
+				x.keys = append(x.keys, e.ID)
+			}
+		}
+	}
+	// Keys that no finding places are looked for wherever the application is.
+	for _, k := range b.p.Credentials {
+		placed := false
+		for _, x := range of {
+			placed = placed || slices.Contains(x.keys, k.KeyID)
+		}
+		if placed || !b.credential(k.KeyID, a) {
+			continue
+		}
+		for _, x := range of {
+			x.keys = append(x.keys, k.KeyID)
+		}
+	}
+	if len(of) == 0 {
+		for _, t := range b.p.Tenants {
+			at(t)
+		}
+	}
+	var out []presence
+	for _, x := range of {
+		x.keys = casefile.Unique(x.keys)
+		out = append(out, *x)
+	}
+	slices.SortFunc(out, func(a, b presence) int { return strings.Compare(a.tenant, b.tenant) })
+	return out
+}
+
+// credential reports whether a key that the actor added belongs to the application.
+func (b *builder) credential(key string, a *casefile.AppRef) bool {
+	return slices.ContainsFunc(b.p.Credentials, func(k casefile.CredentialRef) bool {
+		return k.KeyID == key && (k.App == a.ID || slices.Contains(a.ServicePrincipals, k.App))
+	})
+}
+
+// app plans for an application, in each tenant in which it was met.
+func (b *builder) app(a *casefile.AppRef) {
+	name := a.Name
+	if name == "" {
+		name = a.ID
+	}
+	for _, x := range b.presences(a) {
+		base := draft{since: a.Since}
+		base.power = b.acts(append([]string{a.ID, x.principal}, a.ServicePrincipals...)...) ||
+			slices.ContainsFunc(a.Permissions, func(p string) bool { return slices.Contains(opening(), p) })
+		base.Phase = Identities
+		if base.power {
+			base.Phase = Doors
+		}
+		base.Tenant = x.tenant
+		base.Object = Object{Kind: casefile.App, ID: a.ID, Name: name, Origin: a.Role}
+		base.Suspected = a.Certainty != casefile.Confirmed
+		base.Findings, base.Events = b.evidence(a.Findings, a.Events)
+		base.Executable = true
+		base.Target = Target{All: a.Role != casefile.AppTakenOver, Since: a.Since, Home: x.application != ""}
+		if GUID(a.ID) {
+			base.Target.App = a.ID
+		}
+		if GUID(x.principal) {
+			base.Target.Principal = x.principal
+		}
+		if GUID(x.application) {
+			base.Target.Application = x.application
+		}
+		if base.Target.App == "" && base.Target.Principal == "" {
+			base.Executable, base.ByHand = false, "neither its application id nor the object id of its service principal has the form of one; find it by hand"
+		}
+		n := places(&base.Target)
+		b.add(disablePrincipal(base, a, x, n))
+		b.add(removeCredentials(base, a, x, n))
+		b.add(removeAppRoles(base, a, n))
+		b.add(b.removeConsents(base, a, n))
+		if made := b.created(); len(made) > 0 || base.Target.All {
+			base.Target.Principals = made
+			if len(made) > 0 {
+				b.add(removeOwners(base, a, n))
+			}
+			base.Target.Principals = nil
+		}
+		if base.Target.All {
+			b.add(removeAppRolesOfDirectory(base, a, n))
+		}
+		b.appProposals(base, a, x, n)
+	}
+}
+
+// paths are how the objects of an application are addressed.
+type paths struct {
+	find        string // a read by application id, or by object id
+	principal   string
+	findApp     string
+	application string
+}
+
+func places(t *Target) paths {
+	p := paths{principal: "/servicePrincipals/{service principal}", application: "/applications/{application}"}
+	if t.Principal != "" {
+		p.principal = "/servicePrincipals/" + t.Principal
+		p.find = p.principal
+	}
+	if t.Application != "" {
+		p.application = "/applications/" + t.Application
+		p.findApp = p.application
+	}
+	if t.App != "" {
+		p.find = "/servicePrincipals(appId='" + t.App + "')"
+		p.findApp = "/applications(appId='" + t.App + "')"
+	}
+	if p.find == "" {
+		p.find = p.principal
+	}
+	return p
+}
+
+func disablePrincipal(d draft, a *casefile.AppRef, x presence, n paths) draft {
+	d.Kind = DisablePrincipal
+	d.Title = "Disable the application " + d.Object.Name + " in this tenant"
+	switch {
+	case a.Role == casefile.AppCreated:
+		d.Reason = "the actor registered it: " + a.Why
+		d.Breaks = "nothing of the organization's: nobody else is known to use it"
+	case a.Role == casefile.AppIntroduced && x.application == "":
+		d.Reason = "the actor brought it in: " + a.Why + ". It is registered in another tenant, where this organization can change nothing: it is blocked here. It is not deleted, since the next consent would bring it back"
+		d.Breaks = "whoever uses it in good faith cannot any more"
+	case x.application == "" && d.Target.Home:
+		d.Reason = a.Why
+	default:
+		d.Reason = "it was there before and the actor took it over: " + a.Why + ". While it is cleaned nobody may use it, so that tokens that are out end where access is evaluated continuously"
+		d.Breaks = "everything that the organization does with this application, until it is enabled again"
+		d.CannotTell = "which of its sign-ins without the actor's credentials were the organization's"
+		if x.application == "" {
+			d.CannotTell += "; its registration was not met in this tenant: if it is another organization's, only blocking helps"
+		}
+	}
+	d.Calls = []Call{
+		{Method: "GET", Path: n.find + "?$select=id,appId,displayName,accountEnabled"},
+		{Method: "PATCH", Path: n.principal, Body: body(map[string]any{"accountEnabled": false})},
+	}
+	d.Undo = Undo{true, "enabled again, if it was enabled", []Call{{Method: "PATCH", Path: n.principal, Body: body(map[string]any{"accountEnabled": true})}}}
+	d.Verify = Check{"GET " + n.find + "?$select=accountEnabled", "accountEnabled is false, or 404: it is not in this tenant"}
+	d.Permissions = []string{"Application.ReadWrite.All"}
+	return d
+}
+
+func removeCredentials(d draft, a *casefile.AppRef, x presence, n paths) draft {
+	d.Kind, d.Phase = RemoveCredentials, Keys
+	for _, k := range x.keys {
+		if GUID(k) {
+			d.Target.Keys = append(d.Target.Keys, k)
+		}
+	}
+	which := "that the actor added (" + strings.Join(d.Target.Keys, ", ") + ")"
+	left := "none of these key ids in passwordCredentials or keyCredentials"
+	d.Title = "Remove the credentials of " + d.Object.Name + " that the actor added"
+	d.Reason = "with them the actor signs in as the application: " + a.Why
+	d.Breaks = "nothing of the organization's: its own credentials stay"
+	d.CannotTell = "credentials that were added where no record reached us, and federated credentials, which have no date: the application's owner has to say which are theirs"
+	if d.Target.All {
+		which, left = "all", "passwordCredentials and keyCredentials are empty, and so is the list of federated credentials"
+		d.Title = "Remove all credentials of " + d.Object.Name
+		d.Reason = "the application is the actor's altogether: " + a.Why
+		d.CannotTell = ""
+	}
+	if a.Role == casefile.AppIntroduced && x.application == "" {
+		d.CannotTell = "the credentials of its registration are in its own tenant and out of reach; these are the ones on the service principal here"
+	}
+	if len(d.Target.Keys) < len(x.keys) {
+		d.CannotTell = "some key ids in the case have not the form of one; look for them by hand"
+	}
+	if !d.Target.All && len(d.Target.Keys) == 0 {
+		d.Executable, d.ByHand = false, "no key id of the actor's is known in this tenant"
+	}
+	sel := "?$select=id,appId,displayName,passwordCredentials,keyCredentials"
+	if n.findApp != "" {
+		d.Calls = append(d.Calls, Call{Method: "GET", Path: n.findApp + sel, Note: "404: it is not registered in this tenant"})
+		d.Calls = append(d.Calls, perObject(n.application, which)...)
+		if d.Target.All {
+			d.Calls = append(d.Calls,
+				Call{Method: "GET", Path: n.application + "/federatedIdentityCredentials"},
+				Call{Method: "DELETE", Path: n.application + "/federatedIdentityCredentials/{credential}", Note: "each"})
+		}
+	}
+	d.Calls = append(d.Calls, Call{Method: "GET", Path: n.find + sel})
+	d.Calls = append(d.Calls, perObject(n.principal, which)...)
+	d.Undo = Undo{true, "certificates are put back, and federated credentials; a client secret cannot be: nobody can read its value", []Call{
+		{Method: "PATCH", Path: n.application, Body: body(map[string]any{"keyCredentials": []any{"{as they were}"}})},
+		{Method: "PATCH", Path: n.principal, Body: body(map[string]any{"keyCredentials": []any{"{as they were}"}})},
+		{Method: "POST", Path: n.application + "/federatedIdentityCredentials", Body: body(map[string]any{"name": "{as it was}"})},
+	}}
+	d.Verify = Check{"GET " + n.find + sel, left}
+	if n.findApp != "" {
+		d.Verify.Call = "GET " + n.findApp + sel + " and GET " + n.find + sel
+	}
+	d.Permissions = []string{"Application.ReadWrite.All"}
+	return d
+}
+
+func perObject(path, which string) []Call {
+	return []Call{
+		{Method: "POST", Path: path + "/removePassword", Body: body(map[string]any{"keyId": "{key id}"}), Note: "each client secret: " + which},
+		{Method: "PATCH", Path: path, Body: body(map[string]any{"keyCredentials": []any{"{those that stay}"}}), Note: "certificates: " + which + " (removeKey wants a proof that only the holder of the key can give)"},
+	}
+}
+
+// split parts permissions as the case writes them.
+func split(permissions []string) (app, delegated []string) {
+	for _, p := range permissions {
+		if s, ok := strings.CutSuffix(p, " (delegated)"); ok {
+			delegated = append(delegated, s)
+		} else {
+			app = append(app, p)
+		}
+	}
+	return app, delegated
+}
+
+func removeAppRoles(d draft, a *casefile.AppRef, n paths) draft {
+	d.Kind, d.Phase = RemoveAppRoles, Grants
+	app, _ := split(a.Permissions)
+	d.Title = "Take back the application permissions of " + d.Object.Name
+	d.Reason = "the application is the actor's altogether"
+	which, left := "each", "an empty list"
+	d.Breaks = "nothing of the organization's"
+	if !d.Target.All {
+		d.Title = "Take back the application permissions that the actor gave " + d.Object.Name
+		d.Target.Permissions = casefile.Unique(app)
+		which = "each of " + strings.Join(app, ", ") + " that was given since " + a.Since.String()
+		left = "none of these that was given since " + a.Since.String()
+		d.Reason = "given while the actor had the application: " + strings.Join(app, ", ")
+		d.Breaks = "nothing of the organization's: what it was given before stays"
+		d.CannotTell = "permissions that were given since then without a record in the evidence stay; they are listed"
+		if len(app) == 0 {
+			d.Executable, d.ByHand = false, "no application permission was given to it in the evidence; what it held before is the organization's to judge"
+			d.Reason = "it held its permissions before, as far as the evidence says"
+		}
+	} else if len(app) > 0 {
+		d.Reason += "; the evidence has " + strings.Join(app, ", ")
+	}
+	d.Calls = []Call{
+		{Method: "GET", Path: n.find + "?$select=id,appId,displayName,accountEnabled"},
+		{Method: "GET", Path: n.principal + "/appRoleAssignments"},
+		{Method: "GET", Path: "/servicePrincipals/{resource}?$select=id,appId,displayName,appRoles", Note: "the names of the permissions"},
+		{Method: "DELETE", Path: n.principal + "/appRoleAssignments/{assignment}", Note: which},
+	}
+	d.Undo = Undo{true, "given again; the date of the grant is then a new one", []Call{{Method: "POST", Path: n.principal + "/appRoleAssignments",
+		Body: body(map[string]any{"principalId": "{service principal}", "resourceId": "{resource}", "appRoleId": "{role}"})}}}
+	d.Verify = Check{"GET " + n.principal + "/appRoleAssignments", left}
+	d.Permissions = []string{"AppRoleAssignment.ReadWrite.All", "Application.Read.All"}
+	return d
+}
+
+func (b *builder) removeConsents(d draft, a *casefile.AppRef, n paths) draft {
+	d.Kind, d.Phase = RemoveConsents, Grants
+	_, delegated := split(a.Permissions)
+	d.Title = "Take back the consents to " + d.Object.Name
+	d.Reason = "the application is the actor's altogether"
+	which, left := "each", "an empty list"
+	d.Breaks = "nothing of the organization's"
+	if a.Role == casefile.AppIntroduced {
+		d.Breaks = "people who allowed it cannot use it any more"
+	}
+	if !d.Target.All {
+		d.Target.Permissions = casefile.Unique(delegated)
+		d.Target.Principals = b.created()
+		d.Title = "Take back the consents that the actor gave " + d.Object.Name
+		which = "each that an account of the actor's gave for itself; of another only the scopes " + strings.Join(delegated, ", ") + " would go, which is for a person"
+		left = "none for an account of the actor's"
+		d.Reason = "consents of accounts that the actor made"
+		d.CannotTell = "consents have no date: one that was given for all users may be older than the actor, and stays"
+		if len(d.Target.Principals) == 0 {
+			d.Executable, d.ByHand = false, "no account that the actor made could have given one; of other consents only the organization knows which it gave"
+		}
+	} else if len(delegated) > 0 {
+		d.Reason += "; the evidence has " + strings.Join(delegated, ", ")
+	}
+	d.Calls = []Call{
+		{Method: "GET", Path: n.find + "?$select=id,appId,displayName,accountEnabled"},
+		{Method: "GET", Path: n.principal + "/oauth2PermissionGrants"},
+		{Method: "DELETE", Path: "/oauth2PermissionGrants/{grant}", Note: which},
+	}
+	d.Undo = Undo{true, "given again", []Call{{Method: "POST", Path: "/oauth2PermissionGrants",
+		Body: body(map[string]any{"clientId": "{service principal}", "consentType": "{as it was}", "principalId": "{as it was}", "resourceId": "{as it was}", "scope": "{as it was}"})}}}
+	d.Verify = Check{"GET " + n.principal + "/oauth2PermissionGrants", left}
+	d.Permissions = []string{"Application.Read.All", "DelegatedPermissionGrant.ReadWrite.All"}
+	return d
+}
+
+func removeOwners(d draft, a *casefile.AppRef, n paths) draft {
+	d.Kind, d.Phase = RemoveOwners, Keys
+	d.Target.Permissions = nil
+	d.Title = "Remove owners of " + d.Object.Name + " that the actor made"
+	d.Reason = "an owner adds credentials without any other right"
+	d.Breaks = "nothing of the organization's"
+	sides := []string{n.principal}
+	d.Calls = []Call{{Method: "GET", Path: n.find + "?$select=id,appId,displayName,accountEnabled"}}
+	if n.findApp != "" {
+		d.Calls = append(d.Calls, Call{Method: "GET", Path: n.findApp + "?$select=id,appId,displayName,passwordCredentials,keyCredentials"})
+		sides = append(sides, n.application)
+	}
+	d.Undo = Undo{Possible: true, Text: "made owners again"}
+	for _, p := range sides {
+		d.Calls = append(d.Calls, Call{Method: "GET", Path: p + "/owners"},
+			Call{Method: "DELETE", Path: p + "/owners/{owner}/$ref", Note: "each of " + strings.Join(d.Target.Principals, ", ")})
+		d.Undo.Calls = append(d.Undo.Calls, Call{Method: "POST", Path: p + "/owners/$ref", Body: body(map[string]any{"@odata.id": "{Graph}/directoryObjects/{owner}"})})
+	}
+	d.Verify = Check{"GET " + n.principal + "/owners and GET " + n.application + "/owners", "none of these accounts"}
+	d.Permissions = []string{"Application.ReadWrite.All"}
+	if !d.Target.All {
+		d.CannotTell = "whether an account that was taken was an owner before; it stays one"
+	}
+	_ = a
+	return d
+}
+
+func removeAppRolesOfDirectory(d draft, a *casefile.AppRef, n paths) draft {
+	d = removeRoles(d, "application "+d.Object.Name, n.find)
+	d.Permissions = []string{"Application.Read.All", "RoleManagement.ReadWrite.Directory"}
+	_ = a
+	return d
+}
