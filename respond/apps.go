@@ -13,6 +13,7 @@ type presence struct {
 	principal   string // object id of its service principal
 	application string // object id of its registration
 	keys        []string
+	home        string // another tenant of the case in which it is registered
 }
 
 // presences says in which tenants an application was met, and as what.
@@ -70,6 +71,11 @@ func (b *builder) presences(a *casefile.AppRef) []presence {
 	var out []presence
 	for _, x := range of {
 		x.keys = casefile.Unique(x.keys)
+		for _, y := range of {
+			if y.application != "" && x.application == "" && (x.home == "" || y.tenant < x.home) {
+				x.home = y.tenant
+			}
+		}
 		out = append(out, *x)
 	}
 	slices.SortFunc(out, func(a, b presence) int { return strings.Compare(a.tenant, b.tenant) })
@@ -120,7 +126,7 @@ func (b *builder) app(a *casefile.AppRef) {
 		b.add(removeCredentials(base, a, x, n))
 		b.add(removeAppRoles(base, a, n))
 		b.add(b.removeConsents(base, a, n))
-		if made := b.created(); len(made) > 0 || base.Target.All {
+		if made := b.created(base.Tenant); len(made) > 0 || base.Target.All {
 			base.Target.Principals = made
 			if len(made) > 0 {
 				b.add(removeOwners(base, a, n))
@@ -169,17 +175,18 @@ func disablePrincipal(d draft, a *casefile.AppRef, x presence, n paths) draft {
 	case a.Role == casefile.AppCreated:
 		d.Reason = "the actor registered it: " + a.Why
 		d.Breaks = "nothing of the organization's: nobody else is known to use it"
-	case a.Role == casefile.AppIntroduced && x.application == "":
+	case a.Role == casefile.AppIntroduced && x.application == "" && x.home == "":
 		d.Reason = "the actor brought it in: " + a.Why + ". It is registered in another tenant, where this organization can change nothing: it is blocked here. It is not deleted, since the next consent would bring it back"
 		d.Breaks = "whoever uses it in good faith cannot any more"
-	case x.application == "" && d.Target.Home:
-		d.Reason = a.Why
 	default:
 		d.Reason = "it was there before and the actor took it over: " + a.Why + ". While it is cleaned nobody may use it, so that tokens that are out end where access is evaluated continuously"
 		d.Breaks = "everything that the organization does with this application, until it is enabled again"
 		d.CannotTell = "which of its sign-ins without the actor's credentials were the organization's"
-		if x.application == "" {
-			d.CannotTell += "; its registration was not met in this tenant: if it is another organization's, only blocking helps"
+		switch {
+		case x.home != "":
+			d.Reason += ". It is registered in tenant " + x.home + ", where its credentials are; here it is blocked"
+		case x.application == "":
+			d.CannotTell += "; its registration was not met in the evidence: if it is another organization's, only blocking helps"
 		}
 	}
 	d.Calls = []Call{
@@ -211,7 +218,9 @@ func removeCredentials(d draft, a *casefile.AppRef, x presence, n paths) draft {
 		d.Reason = "the application is the actor's altogether: " + a.Why
 		d.CannotTell = ""
 	}
-	if a.Role == casefile.AppIntroduced && x.application == "" {
+	if x.application == "" && x.home != "" {
+		d.CannotTell = "the credentials of its registration are in tenant " + x.home + "; these are the ones on the service principal here"
+	} else if a.Role == casefile.AppIntroduced && x.application == "" {
 		d.CannotTell = "the credentials of its registration are in its own tenant and out of reach; these are the ones on the service principal here"
 	}
 	if len(d.Target.Keys) < len(x.keys) {
@@ -311,7 +320,7 @@ func (b *builder) removeConsents(d draft, a *casefile.AppRef, n paths) draft {
 	}
 	if !d.Target.All {
 		d.Target.Permissions = casefile.Unique(delegated)
-		d.Target.Principals = b.created()
+		d.Target.Principals = b.created(d.Tenant)
 		d.Title = "Take back the consents that the actor gave " + d.Object.Name
 		which = "each that an account of the actor's gave for itself; of another only the scopes " + strings.Join(delegated, ", ") + " would go, which is for a person"
 		left = "none for an account of the actor's"

@@ -201,11 +201,11 @@ func body(v any) json.RawMessage {
 	return raw
 }
 
-// actors returns the object ids of the accounts that the actor made.
-func (b *builder) created() []string {
+// created returns the object ids of the accounts that the actor made in a tenant.
+func (b *builder) created(tenant string) []string {
 	var out []string
 	for _, a := range b.p.Accounts {
-		if slices.Contains(a.Roles, casefile.AccountCreated) && GUID(a.ID) {
+		if slices.Contains(a.Roles, casefile.AccountCreated) && GUID(a.ID) && b.tenant(a.Tenant) == tenant {
 			out = append(out, a.ID)
 		}
 	}

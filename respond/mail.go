@@ -95,7 +95,7 @@ func (b *builder) removeRule(d draft, box string, rules []string) draft {
 	d.Breaks = "mail that the rule moved, deleted or sent on stays where it comes in; what it did before is not undone"
 	d.Undo = Undo{true, "made again as it was", []Call{{Method: "POST", Path: path, Body: body(map[string]any{"displayName": "{as it was}"})}}}
 	d.Verify = Check{"GET " + path, "no rule of that name"}
-	d.Permissions = []string{"MailboxSettings.ReadWrite"}
+	d.Permissions = []string{"MailboxSettings.Read", "MailboxSettings.ReadWrite"}
 	d.CannotTell = "rules that Outlook hides are not in Graph; the PowerShell shows them"
 	return d
 }

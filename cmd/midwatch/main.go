@@ -119,7 +119,7 @@ which mailboxes and messages did they reach, what did they not reach as far as
 these logs can tell.
 
 It reads files and writes files. It talks to no network, but for the event store
-where --store names a server.`,
+where --store names a server, and Microsoft Graph in midwatch contain --apply.`,
 		Example: `  midwatch investigate ./logs
   midwatch investigate ual.csv signins.json.gz exports.zip --asn GeoLite2-ASN.mmdb --out incident.case
   midwatch evidence incident.case 7f3a2c54-...   # the log line behind a claim
@@ -138,7 +138,7 @@ where --store names a server.`,
 		return fmt.Errorf("%w; `%s --help` shows the usage", err, c.CommandPath())
 	})
 	root.AddCommand(newInvestigate(std), newIngest(std), newStore(std), newFormats(std), newDetectors(std), newEvidence(std), newExplain(std), newVersion(std))
-	root.AddCommand(newRules(std), newSimulate(std), newScore(std), newActor(std), newCampaign(std), newJournal(std), newStatements(std), newExposure(std))
+	root.AddCommand(newRules(std), newSimulate(std), newScore(std), newActor(std), newCampaign(std), newJournal(std), newStatements(std), newExposure(std), newContain(std))
 	return root
 }
 

@@ -51,6 +51,10 @@ func allowed() map[string][]string {
 		"simulate/score":      {"simulate", "casefile"},
 		"report":              {"casefile"},
 		"internal/casefolder": {"casefile", "journal"},
+		"journal":             {},
+		"respond":             {"casefile"},
+		"respond/graph":       {"casefile", "respond"},
+		"respond/graphtest":   {"simulate"},
 		"internal/progress":   {},
 		"internal/corpora":    {},
 		// Real ClickHouse servers for tests, and its two programs.
@@ -62,7 +66,7 @@ func allowed() map[string][]string {
 		"internal/engines":                 {},
 		"internal/bench":                   {"detect", "detect/sigmarules", "enrich", "event", "ingest", "investigate", "parse", "simulate", "store", "store/clickhouse", "store/duckdb", "internal/clickhousetest"},
 		"internal/eval":                    {"casefile", "event", "simulate", "simulate/score", "store", "store/duckdb"},
-		"cmd/midwatch":                     {"actor", "casefile", "config", "detect", "detect/sigmarules", "enrich", "event", "exposure", "exposure/score", "ingest", "investigate", "parse", "report", "rules", "sigma", "store", "store/clickhouse", "store/duckdb", "internal/casefolder", "internal/progress", "journal", "simulate", "simulate/score"},
+		"cmd/midwatch":                     {"actor", "casefile", "config", "detect", "detect/sigmarules", "enrich", "event", "exposure", "exposure/score", "ingest", "investigate", "parse", "report", "rules", "sigma", "store", "store/clickhouse", "store/duckdb", "internal/casefolder", "internal/progress", "journal", "simulate", "simulate/score", "respond", "respond/graph"},
 	}
 }
 

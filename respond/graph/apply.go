@@ -359,7 +359,14 @@ func (x *run) intend(ctx context.Context, w *work, changes []Change) error {
 	if all := strings.Join(keys, "\n"); all != w.intent {
 		w.intent = all
 		// Piece by piece: a record's entry has a limit, a list of rules has none.
-		for part := range slices.Chunk(changes, 20) {
+		for part := range slices.Chunk(changes, 10) {
+			b, err := json.Marshal(part)
+			if err != nil {
+				return err
+			}
+			if len(b) > maxIntent {
+				return fmt.Errorf("what it was before takes %d bytes, more than an entry of the record holds: nothing was changed; do it by hand", len(b))
+			}
 			if err := x.append(ctx, Entry{What: wroteIntent, Step: w.s.ID, Tenant: w.s.Tenant, Title: w.s.Title, Changes: part}); err != nil {
 				return err
 			}
@@ -367,6 +374,10 @@ func (x *run) intend(ctx context.Context, w *work, changes []Change) error {
 	}
 	return nil
 }
+
+// maxIntent bounds what is written down at once, in bytes; the journal's own
+// limit of an entry is a little more.
+const maxIntent = 200 << 10
 
 // change sends one change, if the step names it.
 func (x *run) change(ctx context.Context, w *work, c *Change) error {

@@ -301,5 +301,5 @@ func removal(what, path, read string, raw json.RawMessage, same []string) (Chang
 		slices.Sort(same)
 	}
 	return Change{What: what, Method: "DELETE", Path: path + "/" + url.PathEscape(id),
-		Back: &Back{Way: backItem, Read: read, Was: b, Same: same, Method: "POST", Path: path, Body: b}}, nil
+		Back: &Back{Way: backItem, Read: read, Was: b, Same: same, Method: "POST", Path: path}}, nil
 }

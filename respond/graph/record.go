@@ -73,5 +73,5 @@ type Back struct {
 	Same   []string        `json:"same,omitempty"` // members by which the item is known again
 	Method string          `json:"method"`         // of the request that takes it back
 	Path   string          `json:"path"`
-	Body   json.RawMessage `json:"body,omitempty"`
+	Body   json.RawMessage `json:"body,omitempty"` // none: Was, or what is made of it and of what is there
 }

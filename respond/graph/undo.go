@@ -194,6 +194,9 @@ func (x *run) restored(ctx context.Context, c *Client, b *Back) (bool, []byte, e
 				return true, nil, nil
 			}
 		}
+		if len(b.Body) == 0 {
+			return false, b.Was, nil
+		}
 		return false, b.Body, nil
 	case backKeys:
 		return x.keysRestored(ctx, c, b)

@@ -129,7 +129,7 @@ func (s *Server) Token(tenant string) string {
 		return strings.HasPrefix(r, "Directory.") || r == "User.ReadWrite.All" || slices.Contains(s.Lacking[tenant], r)
 	})
 	head := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none","typ":"JWT"}`))
-	b, err := json.Marshal(map[string]any{"tid": tenant, "appid": s.AppID, "roles": roles, "exp": time.Now().Add(time.Hour).Unix()})
+	b, err := json.Marshal(map[string]any{"tid": tenant, "appid": s.AppID, "roles": roles, "exp": s.clock.Add(time.Hour).Unix()})
 	if err != nil {
 		panic(err) // of strings and a number
 	}
