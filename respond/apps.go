@@ -123,7 +123,9 @@ func (b *builder) app(a *casefile.AppRef) {
 		}
 		n := places(&base.Target)
 		b.add(disablePrincipal(base, a, x, n))
-		b.add(removeCredentials(base, a, x, n))
+		if base.Target.All || len(x.keys) > 0 || x.home == "" {
+			b.add(removeCredentials(base, a, x, n))
+		}
 		b.add(removeAppRoles(base, a, n))
 		b.add(b.removeConsents(base, a, n))
 		if made := b.created(base.Tenant); len(made) > 0 || base.Target.All {
@@ -206,16 +208,16 @@ func removeCredentials(d draft, a *casefile.AppRef, x presence, n paths) draft {
 			d.Target.Keys = append(d.Target.Keys, k)
 		}
 	}
-	which := "that the actor added (" + strings.Join(d.Target.Keys, ", ") + ")"
 	left := "none of these key ids in passwordCredentials or keyCredentials"
 	d.Title = "Remove the credentials of " + d.Object.Name + " that the actor added"
 	d.Reason = "with them the actor signs in as the application: " + a.Why
 	d.Breaks = "nothing of the organization's: its own credentials stay"
 	d.CannotTell = "credentials that were added where no record reached us, and federated credentials, which have no date: the application's owner has to say which are theirs"
 	if d.Target.All {
-		which, left = "all", "passwordCredentials and keyCredentials are empty, and so is the list of federated credentials"
+		left = "passwordCredentials and keyCredentials are empty, and so is the list of federated credentials"
 		d.Title = "Remove all credentials of " + d.Object.Name
 		d.Reason = "the application is the actor's altogether: " + a.Why
+		d.Breaks = "nothing of the organization's"
 		d.CannotTell = ""
 	}
 	if x.application == "" && x.home != "" {
@@ -226,13 +228,14 @@ func removeCredentials(d draft, a *casefile.AppRef, x presence, n paths) draft {
 	if len(d.Target.Keys) < len(x.keys) {
 		d.CannotTell = "some key ids in the case have not the form of one; look for them by hand"
 	}
-	if !d.Target.All && len(d.Target.Keys) == 0 {
-		d.Executable, d.ByHand = false, "no key id of the actor's is known in this tenant"
+	exact := d.Target.Keys
+	if d.Target.All {
+		exact = nil
 	}
 	sel := "?$select=id,appId,displayName,passwordCredentials,keyCredentials"
 	if n.findApp != "" {
 		d.Calls = append(d.Calls, Call{Method: "GET", Path: n.findApp + sel, Note: "404: it is not registered in this tenant"})
-		d.Calls = append(d.Calls, perObject(n.application, which)...)
+		d.Calls = append(d.Calls, perObject(n.application, exact)...)
 		if d.Target.All {
 			d.Calls = append(d.Calls,
 				Call{Method: "GET", Path: n.application + "/federatedIdentityCredentials"},
@@ -240,25 +243,50 @@ func removeCredentials(d draft, a *casefile.AppRef, x presence, n paths) draft {
 		}
 	}
 	d.Calls = append(d.Calls, Call{Method: "GET", Path: n.find + sel})
-	d.Calls = append(d.Calls, perObject(n.principal, which)...)
-	d.Undo = Undo{true, "certificates are put back, and federated credentials; a client secret cannot be: nobody can read its value", []Call{
-		{Method: "PATCH", Path: n.application, Body: body(map[string]any{"keyCredentials": []any{"{as they were}"}})},
+	d.Calls = append(d.Calls, perObject(n.principal, exact)...)
+	d.Undo = Undo{true, "certificates are put back; a client secret cannot be: nobody can read its value", []Call{
 		{Method: "PATCH", Path: n.principal, Body: body(map[string]any{"keyCredentials": []any{"{as they were}"}})},
-		{Method: "POST", Path: n.application + "/federatedIdentityCredentials", Body: body(map[string]any{"name": "{as it was}"})},
 	}}
+	if n.findApp != "" {
+		d.Undo.Calls = append(d.Undo.Calls, Call{Method: "PATCH", Path: n.application, Body: body(map[string]any{"keyCredentials": []any{"{as they were}"}})})
+	}
+	if d.Target.All && n.findApp != "" {
+		d.Undo.Text = "certificates and federated credentials are put back; a client secret cannot be: nobody can read its value"
+		d.Undo.Calls = append(d.Undo.Calls, Call{Method: "POST", Path: n.application + "/federatedIdentityCredentials", Body: body(map[string]any{"name": "{as it was}"})})
+	}
 	d.Verify = Check{"GET " + n.find + sel, left}
 	if n.findApp != "" {
 		d.Verify.Call = "GET " + n.findApp + sel + " and GET " + n.find + sel
 	}
 	d.Permissions = []string{"Application.ReadWrite.All"}
+	if !d.Target.All && len(d.Target.Keys) == 0 {
+		return review(d, "Look at the credentials of "+d.Object.Name, "no key id of the actor's is known in this tenant")
+	}
 	return d
 }
 
-func perObject(path, which string) []Call {
-	return []Call{
-		{Method: "POST", Path: path + "/removePassword", Body: body(map[string]any{"keyId": "{key id}"}), Note: "each client secret: " + which},
-		{Method: "PATCH", Path: path, Body: body(map[string]any{"keyCredentials": []any{"{those that stay}"}}), Note: "certificates: " + which + " (removeKey wants a proof that only the holder of the key can give)"},
+// perObject are the requests that take credentials away. Certificates go by
+// writing the list of those that stay: removeKey wants a proof that only the
+// holder of the key can give.
+func perObject(path string, keys []string) []Call {
+	var out []Call
+	for _, k := range keys {
+		out = append(out, Call{Method: "POST", Path: path + "/removePassword", Body: body(map[string]any{"keyId": k}), Note: "if it is a client secret there"})
 	}
+	if len(keys) == 0 {
+		out = append(out, Call{Method: "POST", Path: path + "/removePassword", Body: body(map[string]any{"keyId": "{key id}"}), Note: "each client secret"})
+		return append(out, Call{Method: "PATCH", Path: path, Body: body(map[string]any{"keyCredentials": []any{}}), Note: "if it has certificates"})
+	}
+	return append(out, Call{Method: "PATCH", Path: path, Body: body(map[string]any{"keyCredentials": []any{"{all but these}"}}), Note: "if one of them is a certificate there"})
+}
+
+// review makes of a step that cannot be carried out one that says what to look at.
+func review(d draft, title, why string) draft {
+	d.Phase, d.Executable, d.ByHand, d.Title = Proposals, false, why, title
+	d.Calls = slices.DeleteFunc(d.Calls, func(c Call) bool { return c.Method != "GET" })
+	d.Breaks, d.Undo = "nothing: it is only read", Undo{Text: "nothing is changed"}
+	d.Verify.Expect = "only what its owner can say what it is for"
+	return d
 }
 
 // split parts permissions as the case writes them.
@@ -288,10 +316,6 @@ func removeAppRoles(d draft, a *casefile.AppRef, n paths) draft {
 		d.Reason = "given while the actor had the application: " + strings.Join(app, ", ")
 		d.Breaks = "nothing of the organization's: what it was given before stays"
 		d.CannotTell = "permissions that were given since then without a record in the evidence stay; they are listed"
-		if len(app) == 0 {
-			d.Executable, d.ByHand = false, "no application permission was given to it in the evidence; what it held before is the organization's to judge"
-			d.Reason = "it held its permissions before, as far as the evidence says"
-		}
 	} else if len(app) > 0 {
 		d.Reason += "; the evidence has " + strings.Join(app, ", ")
 	}
@@ -305,6 +329,11 @@ func removeAppRoles(d draft, a *casefile.AppRef, n paths) draft {
 		Body: body(map[string]any{"principalId": "{service principal}", "resourceId": "{resource}", "appRoleId": "{role}"})}}}
 	d.Verify = Check{"GET " + n.principal + "/appRoleAssignments", left}
 	d.Permissions = []string{"AppRoleAssignment.ReadWrite.All", "Application.Read.All"}
+	if !d.Target.All && len(app) == 0 {
+		d.Reason = "it held its permissions before, as far as the evidence says; with them it can do again what the actor did with it"
+		d.CannotTell = ""
+		return review(d, "Look at the application permissions of "+d.Object.Name, "none was given to it in the evidence: whether it needs what it has, the organization knows")
+	}
 	return d
 }
 
@@ -322,13 +351,10 @@ func (b *builder) removeConsents(d draft, a *casefile.AppRef, n paths) draft {
 		d.Target.Permissions = casefile.Unique(delegated)
 		d.Target.Principals = b.created(d.Tenant)
 		d.Title = "Take back the consents that the actor gave " + d.Object.Name
-		which = "each that an account of the actor's gave for itself; of another only the scopes " + strings.Join(delegated, ", ") + " would go, which is for a person"
+		which = "each that an account of the actor's gave for itself"
 		left = "none for an account of the actor's"
 		d.Reason = "consents of accounts that the actor made"
 		d.CannotTell = "consents have no date: one that was given for all users may be older than the actor, and stays"
-		if len(d.Target.Principals) == 0 {
-			d.Executable, d.ByHand = false, "no account that the actor made could have given one; of other consents only the organization knows which it gave"
-		}
 	} else if len(delegated) > 0 {
 		d.Reason += "; the evidence has " + strings.Join(delegated, ", ")
 	}
@@ -341,6 +367,11 @@ func (b *builder) removeConsents(d draft, a *casefile.AppRef, n paths) draft {
 		Body: body(map[string]any{"clientId": "{service principal}", "consentType": "{as it was}", "principalId": "{as it was}", "resourceId": "{as it was}", "scope": "{as it was}"})}}}
 	d.Verify = Check{"GET " + n.principal + "/oauth2PermissionGrants", left}
 	d.Permissions = []string{"Application.Read.All", "DelegatedPermissionGrant.ReadWrite.All"}
+	if !d.Target.All && len(d.Target.Principals) == 0 {
+		d.Reason = "consents have no date: which of them is older than the actor, the organization knows"
+		d.CannotTell = ""
+		return review(d, "Look at the consents to "+d.Object.Name, "no account that the actor made could have given one")
+	}
 	return d
 }
 

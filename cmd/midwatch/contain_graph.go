@@ -55,7 +55,7 @@ func (g *graphAccess) place() (graph, authority string, err error) {
 	}
 	for _, a := range []string{graph, authority} {
 		if u, err := url.Parse(a); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil {
-			return "", "", fmt.Errorf("%q is no https address of a service", a)
+			return "", "", fmt.Errorf("%s is no https address of a service, without a password in it", report.Plain(withoutPassword(a)))
 		}
 	}
 	return graph, authority, nil
@@ -143,4 +143,13 @@ func (g *graphAccess) connect(std stdio) (*signedIn, string, error) {
 		return nil, "", fmt.Errorf("--auth is env, cli or device, not %q", auth)
 	}
 	return s, base, nil
+}
+
+// withoutPassword is an address as it may be shown.
+func withoutPassword(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "the address"
+	}
+	return u.Redacted()
 }

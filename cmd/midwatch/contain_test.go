@@ -254,3 +254,30 @@ func TestContainWithoutAccess(t *testing.T) {
 		t.Errorf("exit status %d\n%s", code, out)
 	}
 }
+
+// Where Graph is and who signs in: what is wrong is said before anything is sent.
+func TestGraphAccess(t *testing.T) {
+	for _, x := range []struct {
+		g    graphAccess
+		id   string
+		want string
+	}{
+		{graphAccess{cloud: "public"}, "id", ""},
+		{graphAccess{cloud: "china", auth: "cli"}, "", ""},
+		{graphAccess{cloud: "public"}, "", ""}, // the Azure CLI
+		{graphAccess{cloud: "mars"}, "id", "--cloud is"},
+		{graphAccess{cloud: "public", auth: "magic"}, "id", "--auth is"},
+		{graphAccess{cloud: "public", auth: "env"}, "", "wants AZURE_CLIENT_ID"},
+		{graphAccess{cloud: "public", auth: "device"}, "", "wants AZURE_CLIENT_ID"},
+		{graphAccess{cloud: "public", endpoint: "https://graph.example"}, "id", "belong together"},
+		{graphAccess{cloud: "public", endpoint: "http://graph.example", authority: "https://login.example/"}, "id", "no https address"},
+		{graphAccess{cloud: "public", endpoint: "https://u:p@graph.example", authority: "https://login.example/"}, "id", "no https address"},
+	} {
+		t.Setenv("AZURE_CLIENT_ID", x.id)
+		t.Setenv("AZURE_CLIENT_SECRET", "secret")
+		_, _, err := x.g.connect(stdio{})
+		if (err == nil) != (x.want == "") || err != nil && !strings.Contains(err.Error(), x.want) {
+			t.Errorf("%+v: %v, want %q", x.g, err, x.want)
+		}
+	}
+}

@@ -69,7 +69,7 @@ func writeStep(w io.Writer, p *respond.Plan, s *respond.Step) {
 	row("how", p.How(s))
 	row("tenant", s.Tenant)
 	row("why", s.Reason)
-	row("evidence", strings.Join(append(append([]string{}, s.Findings...), s.Events...), " "))
+	row("evidence", strings.Join(append(append([]string{}, s.Findings...), s.Events[:min(len(s.Events), 3)]...), " "))
 	for _, c := range s.Calls {
 		call("call", c.String())
 	}
@@ -81,7 +81,8 @@ func writeStep(w io.Writer, p *respond.Plan, s *respond.Step) {
 	for _, c := range s.Undo.Calls {
 		call("", c.String())
 	}
-	row("seen by", s.Verify.Call+": "+s.Verify.Expect)
+	call("seen by", s.Verify.Call)
+	row("", s.Verify.Expect)
 	row("needs", strings.Join(s.Permissions, ", "))
 	row("cannot tell", s.CannotTell)
 }

@@ -259,14 +259,17 @@ func (x *run) preflight(ctx context.Context) error {
 		}
 		m := Missing{Tenant: tenant}
 		token, err := x.o.Tokens.Token(ctx, tenant)
-		have, readable := roles(token)
+		who, readable := readToken(token)
 		if err != nil {
 			m.Err = fmt.Errorf("no token: %w", err)
 		}
 		for _, s := range steps {
+			if readable && who.self(s.Target.User, s.Target.App, s.Target.Principal) {
+				return fmt.Errorf("nothing was changed: step %d is about the very identity that signs in to tenant %s; sign in as another, that the actor never had", s.Number, tenant)
+			}
 			var lack []string
 			for _, need := range s.Permissions {
-				if err == nil && readable && !satisfies(have, need) {
+				if err == nil && readable && !satisfies(who.have(), need) {
 					lack = append(lack, need)
 				}
 			}

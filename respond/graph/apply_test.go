@@ -582,3 +582,15 @@ func TestStopsAnywhere(t *testing.T) {
 		t.Logf("%s: ended at %d places", name, rounds)
 	}
 }
+
+// An identity that is in the plan does not carry the plan out.
+func TestSelf(t *testing.T) {
+	x := newScene(t, "midnight", respond.Options{})
+	x.s.AppID = x.c.Campaigns[0].Apps[0].ID
+	if _, err := Apply(t.Context(), x.p, x.o); err == nil || !strings.Contains(err.Error(), "the very identity") {
+		t.Errorf("error %v", err)
+	}
+	if len(x.s.Seen()) > 0 {
+		t.Errorf("requests %v", x.s.Seen())
+	}
+}

@@ -248,26 +248,37 @@ func after(h http.Header) time.Duration {
 	return time.Duration(min(n, 3600)) * time.Second
 }
 
-// roles reads the permissions that a token carries: application permissions, or
-// the scopes of a person. Graph alone judges tokens; this is to say what is
-// missing before anything was done. ok is false when the token cannot be read.
-func roles(token string) (have []string, ok bool) {
+// claims is what a token says of whoever signed in.
+type claims struct {
+	Roles []string `json:"roles"` // application permissions
+	Scope string   `json:"scp"`   // or the scopes of a person
+	App   string   `json:"appid"`
+	ID    string   `json:"oid"` // of the account, or of the service principal
+	Name  string   `json:"upn"`
+}
+
+// have lists the permissions.
+func (c *claims) have() []string { return append(c.Roles, strings.Fields(c.Scope)...) }
+
+// self reports that a step is about whoever signed in.
+func (c *claims) self(ids ...string) bool {
+	return slices.ContainsFunc(ids, func(id string) bool {
+		return id != "" && (strings.EqualFold(id, c.App) || strings.EqualFold(id, c.ID) || strings.EqualFold(id, c.Name))
+	})
+}
+
+// readToken reads what a token says. Graph alone judges tokens; this is to say
+// what is missing before anything was done. ok is false when it cannot be read.
+func readToken(token string) (c claims, ok bool) {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
-		return nil, false
+		return c, false
 	}
 	b, err := base64.RawURLEncoding.DecodeString(parts[1])
-	if err != nil {
-		return nil, false
+	if err != nil || json.Unmarshal(b, &c) != nil {
+		return claims{}, false
 	}
-	var claims struct {
-		Roles []string `json:"roles"`
-		Scope string   `json:"scp"`
-	}
-	if json.Unmarshal(b, &claims) != nil {
-		return nil, false
-	}
-	return append(claims.Roles, strings.Fields(claims.Scope)...), true
+	return c, true
 }
 
 // satisfies reports whether a permission, or one that holds it, is there.
