@@ -2,7 +2,6 @@ package graph
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -43,37 +42,6 @@ type Outcome struct {
 	State   State         `json:"state"`
 	Note    string        `json:"note,omitempty"`
 	Changes int           `json:"changes"` // requests that were accepted
-}
-
-// Missing says which permissions a tenant's application lacks.
-type Missing struct {
-	Tenant      string
-	Permissions []string
-	Steps       []int // numbers of the steps that need them
-	Err         error // no token at all
-}
-
-// MissingError is the error of a plan that cannot be carried out whole.
-type MissingError struct{ Tenants []Missing }
-
-func (m *MissingError) Error() string {
-	var parts []string
-	for _, t := range m.Tenants {
-		if t.Err != nil {
-			parts = append(parts, fmt.Sprintf("tenant %s: %v", t.Tenant, t.Err))
-			continue
-		}
-		parts = append(parts, fmt.Sprintf("tenant %s: the application lacks %s (steps %s)", t.Tenant, strings.Join(t.Permissions, ", "), numbers(t.Steps)))
-	}
-	return "nothing was changed: " + strings.Join(parts, "; ") + "; give it these and consent, or carry out the rest with --partial"
-}
-
-func numbers(ns []int) string {
-	var out []string
-	for _, n := range ns {
-		out = append(out, fmt.Sprint(n))
-	}
-	return strings.Join(out, ", ")
 }
 
 // run is one application of a plan.
@@ -223,78 +191,6 @@ func (x *run) leave(s *respond.Step) (State, string) {
 	return "", ""
 }
 
-// history reads what was done before: a plan that was begun goes on.
-func (x *run) history() error {
-	x.began = x.o.Now()
-	es, err := x.o.Recorder.Entries()
-	if err != nil {
-		return fmt.Errorf("read what was done before: %w", err)
-	}
-	first := true
-	for _, e := range es {
-		switch {
-		case e.What == wroteStart && e.Plan == x.p.Hash && first && !e.Began.IsZero():
-			x.began, first = e.Began.Time, false
-		case e.What == wroteResult && (e.State == Done || e.State == Attention):
-			x.done[e.Step] = e
-		}
-	}
-	return nil
-}
-
-// preflight compares what the steps need with what the tokens carry.
-func (x *run) preflight(ctx context.Context) error {
-	var missing MissingError
-	for _, tenant := range x.p.Tenants {
-		var steps []*respond.Step
-		for i := range x.p.Steps {
-			if s := &x.p.Steps[i]; s.Tenant == tenant {
-				if state, _ := x.leave(s); state == "" {
-					steps = append(steps, s)
-				}
-			}
-		}
-		if len(steps) == 0 {
-			continue
-		}
-		m := Missing{Tenant: tenant}
-		token, err := x.o.Tokens.Token(ctx, tenant)
-		who, readable := readToken(token)
-		if err != nil {
-			m.Err = fmt.Errorf("no token: %w", err)
-		}
-		for _, s := range steps {
-			if readable && who.self(s.Target.User, s.Target.App, s.Target.Principal) {
-				return fmt.Errorf("nothing was changed: step %d is about the very identity that signs in to tenant %s; sign in as another, that the actor never had", s.Number, tenant)
-			}
-			var lack []string
-			for _, need := range s.Permissions {
-				if err == nil && readable && !satisfies(who.have(), need) {
-					lack = append(lack, need)
-				}
-			}
-			switch {
-			case err != nil:
-				x.lacking[s.ID] = "no token for the tenant"
-			case len(lack) > 0:
-				m.Permissions = append(m.Permissions, lack...)
-				m.Steps = append(m.Steps, s.Number)
-				x.lacking[s.ID] = "the application lacks " + strings.Join(lack, ", ")
-			}
-		}
-		if m.Permissions = casefile.Unique(m.Permissions); m.Err != nil || len(m.Permissions) > 0 {
-			missing.Tenants = append(missing.Tenants, m)
-		}
-	}
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	if len(missing.Tenants) > 0 && !x.o.Partial {
-		return &missing
-	}
-	return nil
-}
-
 func (x *run) append(ctx context.Context, e Entry) error {
 	if x.p != nil {
 		e.Plan = x.p.Hash
@@ -303,122 +199,6 @@ func (x *run) append(ctx context.Context, e Entry) error {
 		return fmt.Errorf("%w: %w", errRecord, err)
 	}
 	return nil
-}
-
-// rounds is how often a step is looked at and done again when it is not known
-// whether a change was made.
-const rounds = 4
-
-// send makes the changes that a step still needs.
-func (x *run) send(ctx context.Context, w *work) error {
-	for range rounds {
-		changes, err := x.needed(ctx, w)
-		if err != nil || len(changes) == 0 {
-			return err
-		}
-		if err := x.intend(ctx, w, changes); err != nil {
-			return err
-		}
-		var doubt error
-		for i := range changes {
-			err := x.change(ctx, w, &changes[i])
-			switch {
-			case err == nil:
-				w.changes++
-			case gone(err):
-			case errors.Is(err, errUnsure) || refusedForm(err):
-				doubt = err
-			default:
-				return err
-			}
-		}
-		w.sent = true
-		if doubt == nil {
-			return nil
-		}
-		if ok, err := x.seen(ctx, w); err != nil || ok {
-			return err
-		}
-		if refusedForm(doubt) {
-			return doubt
-		}
-	}
-	return fmt.Errorf("the service failed %d times in the middle of it", rounds)
-}
-
-// refusedForm is what Graph answers when a thing to remove is not there, or one
-// to make is: it may be done already.
-func refusedForm(err error) bool {
-	var e *Error
-	return errors.As(err, &e) && (e.Status == http.StatusBadRequest || e.Status == http.StatusConflict)
-}
-
-// intend writes down what will be changed, once.
-func (x *run) intend(ctx context.Context, w *work, changes []Change) error {
-	var keys []string
-	for i := range changes {
-		keys = append(keys, changes[i].key())
-	}
-	if all := strings.Join(keys, "\n"); all != w.intent {
-		w.intent = all
-		// Piece by piece: a record's entry has a limit, a list of rules has none.
-		for part := range slices.Chunk(changes, 10) {
-			b, err := json.Marshal(part)
-			if err != nil {
-				return err
-			}
-			if len(b) > maxIntent {
-				return fmt.Errorf("what it was before takes %d bytes, more than an entry of the record holds: nothing was changed; do it by hand", len(b))
-			}
-			if err := x.append(ctx, Entry{What: wroteIntent, Step: w.s.ID, Tenant: w.s.Tenant, Title: w.s.Title, Changes: part}); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// maxIntent bounds what is written down at once, in bytes; the journal's own
-// limit of an entry is a little more.
-const maxIntent = 200 << 10
-
-// change sends one change, if the step names it.
-func (x *run) change(ctx context.Context, w *work, c *Change) error {
-	if !w.s.Allows(c.Method, c.Path) {
-		return fmt.Errorf("%s %s is none of the requests of step %d, and was not sent", c.Method, c.Path, w.s.Number)
-	}
-	body := c.Body
-	if c.secret {
-		password, err := x.o.Password()
-		if err != nil {
-			return fmt.Errorf("make a password: %w", err)
-		}
-		w.password = password
-		if body, err = json.Marshal(map[string]any{"passwordProfile": map[string]any{"forceChangePasswordNextSignIn": true, "password": password}}); err != nil {
-			return err
-		}
-	}
-	_, err := w.c.do(ctx, c.Method, c.Path, body, true)
-	return err
-}
-
-// seen looks until nothing more is needed: changes appear some reads later.
-func (x *run) seen(ctx context.Context, w *work) (bool, error) {
-	for look := range x.o.settle {
-		if look > 0 {
-			if err := x.o.Sleep(ctx, min(time.Second<<(look-1), 30*time.Second)); err != nil {
-				return false, err
-			}
-		}
-		changes, err := x.needed(ctx, w)
-		if err != nil {
-			return false, err
-		}
-		if len(changes) == 0 {
-			return true, nil
-		}
-	}
-	return false, nil
 }
 
 // conclude verifies a step and writes down how it ended.

@@ -3,7 +3,6 @@ package graph
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -217,6 +216,15 @@ func TestFaults(t *testing.T) {
 				x.s.Faults = f
 				want(t, x.apply(t), Done, Already, ByHand)
 				x.clean(t, fwd...)
+				refused := 0
+				for _, r := range x.s.Seen() {
+					if r.Status == http.StatusTooManyRequests {
+						refused++
+					}
+				}
+				if f.Throttle > 0 && (refused == 0 || x.sleeps < time.Duration(refused)*time.Second) {
+					t.Errorf("refused %d times for a second each, waited %s", refused, x.sleeps)
+				}
 				x.undo(t)
 				x.restored(t, was)
 			})
@@ -303,76 +311,6 @@ func TestUndoOneStep(t *testing.T) {
 	x.clean(t)
 }
 
-func TestPermissionMissing(t *testing.T) {
-	x := newScene(t, "midnight", respond.Options{})
-	x.s.Lacking[x.p.Tenants[1]] = []string{"AppRoleAssignment.ReadWrite.All", "Device.ReadWrite.All"}
-	_, err := Apply(t.Context(), x.p, x.o)
-	if err == nil || !strings.Contains(err.Error(), "AppRoleAssignment.ReadWrite.All, Device.ReadWrite.All") || !strings.Contains(err.Error(), "nothing was changed") {
-		t.Fatalf("error %v", err)
-	}
-	if len(x.s.Seen()) > 0 || len(x.r.entries) > 0 {
-		t.Errorf("%d requests, %d entries before the permissions were right", len(x.s.Seen()), len(x.r.entries))
-	}
-	// The rest, for who asks for it.
-	x.o.Partial = true
-	out := x.apply(t)
-	if states(out)[Skipped] == 0 || states(out)[Done] == 0 {
-		t.Errorf("partial: %v", states(out))
-	}
-	// A token whose permissions cannot be read: Graph's refusal names the step's.
-	y := newScene(t, "midnight", respond.Options{})
-	y.s.Lacking[y.p.Tenants[1]] = []string{"Device.ReadWrite.All"}
-	y.o.Tokens = opaque{issued{y.s}}
-	y.o.HTTP = &http.Client{Transport: reveal{y.s}}
-	found := false
-	for _, o := range y.apply(t) {
-		if o.State == Failed && strings.Contains(o.Note, "the step needs Device.ReadWrite.All") {
-			found = true
-		}
-	}
-	if !found {
-		t.Error("no step says which permission it needs")
-	}
-}
-
-// opaque hides what is in a token; reveal is the service, which can read it.
-type opaque struct{ issued }
-
-func (o opaque) Token(_ context.Context, tenant string) (string, error) {
-	return "opaque-" + tenant, nil
-}
-
-type reveal struct{ s *graphtest.Server }
-
-func (r reveal) RoundTrip(q *http.Request) (*http.Response, error) {
-	q = q.Clone(q.Context())
-	q.Header.Set("Authorization", "Bearer "+r.s.Token(strings.TrimPrefix(q.Header.Get("Authorization"), "Bearer opaque-")))
-	return r.s.Client().Transport.RoundTrip(q)
-}
-
-// A tenant that gives no token does not keep the other from being cleaned, for
-// who asks for that.
-func TestTenantWithoutAccess(t *testing.T) {
-	x := newScene(t, "midnight", respond.Options{})
-	if len(x.p.Tenants) != 2 {
-		t.Fatalf("tenants %v", x.p.Tenants)
-	}
-	x.s.Strange = []string{x.p.Tenants[0]}
-	if _, err := Apply(t.Context(), x.p, x.o); err == nil || !strings.Contains(err.Error(), "AADSTS90002") {
-		t.Fatalf("error %v", err)
-	}
-	x.o.Partial = true
-	x.apply(t)
-	for _, r := range x.s.Seen() {
-		if r.Tenant != x.p.Tenants[1] {
-			t.Errorf("%s %s in tenant %s", r.Method, r.Path, r.Tenant)
-		}
-	}
-	if len(x.s.Seen()) == 0 {
-		t.Error("nothing was done in the other tenant")
-	}
-}
-
 // What somebody else removed meanwhile is no failure.
 func TestGone(t *testing.T) {
 	x := newScene(t, "midnight", respond.Options{})
@@ -455,46 +393,6 @@ func TestSynchronizedAccount(t *testing.T) {
 	}
 }
 
-// No token and no password in what is written down, said or shown to nobody.
-func TestSecrets(t *testing.T) {
-	x := newScene(t, "bec", respond.Options{})
-	var made, shown string
-	x.o.Password = func() (string, error) {
-		p, err := NewPassword()
-		made = p
-		return p, err
-	}
-	x.o.Reveal = func(account, p string) { shown = account + " " + p }
-	out := x.apply(t)
-	if made == "" || !strings.HasSuffix(shown, " "+made) {
-		t.Errorf("made %q, shown %q", made, shown)
-	}
-	b, err := json.Marshal([]any{x.r.entries, out, x.p})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, secret := range []string{made, x.s.Token(x.p.Tenants[0]), x.s.Secret()} {
-		if strings.Contains(string(b), secret) {
-			t.Error("a secret is in the record or in an outcome")
-		}
-	}
-}
-
-// A record that cannot be written stops everything: nothing is changed that is
-// not written down.
-func TestRecordFails(t *testing.T) {
-	x := newScene(t, "midnight", respond.Options{})
-	x.r.fail = fmt.Errorf("no space left on device")
-	if _, err := Apply(t.Context(), x.p, x.o); err == nil || !strings.Contains(err.Error(), "no space left") {
-		t.Errorf("error %v", err)
-	}
-	for _, r := range x.s.Seen() {
-		if r.Method != http.MethodGet {
-			t.Errorf("sent %s %s", r.Method, r.Path)
-		}
-	}
-}
-
 // A record that was changed cannot make undoing send something else.
 func TestUndoOfChangedRecord(t *testing.T) {
 	x := newScene(t, "midnight", respond.Options{})
@@ -511,86 +409,5 @@ func TestUndoOfChangedRecord(t *testing.T) {
 	}
 	if len(x.s.Seen()) > 0 {
 		t.Errorf("requests: %v", x.s.Seen())
-	}
-}
-
-// dying is a connection that is lost for good at a request: before it is sent,
-// or after it was served. Nothing can be written down from then on either.
-type dying struct {
-	http.RoundTripper
-	left  int
-	after bool
-	dead  bool
-	m     *memory
-}
-
-func (d *dying) RoundTrip(q *http.Request) (*http.Response, error) {
-	if d.left--; d.left == 0 {
-		d.dead = true
-		d.m.fail = errors.New("dead")
-		if d.after {
-			if r, err := d.RoundTripper.RoundTrip(q); err == nil {
-				r.Body.Close()
-			}
-		}
-	}
-	if d.dead {
-		return nil, errors.New("dead")
-	}
-	return d.RoundTripper.RoundTrip(q)
-}
-
-// Whenever a run ends, the next one goes on, and undoing restores everything.
-func TestStopsAnywhere(t *testing.T) {
-	for name, step := range map[string]int{"bec": 1, "midnight": 5} {
-		rounds := 0
-		for at := 1; ; at += step {
-			x := newScene(t, name, respond.Options{})
-			fwd := forwarding(t, x.s)
-			was := x.s.Form()
-			die := func() *dying { return &dying{RoundTripper: x.s.Client().Transport, left: at, after: at%2 == 0, m: x.r} }
-			good := x.o
-			d := die()
-			x.o.HTTP, x.o.tries, x.o.settle = &http.Client{Transport: d}, 1, 1
-			_, err := Apply(t.Context(), x.p, x.o)
-			through := !d.dead
-			if d.dead && err == nil {
-				t.Fatalf("%s: dead at request %d, and no error", name, at)
-			}
-			x.o, x.r.fail = good, nil
-			want(t, x.apply(t), Done, Already, ByHand)
-			x.clean(t, fwd...)
-			// The same for undoing.
-			list, _, err := ToUndo(x.r, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			d = die()
-			x.o.HTTP, x.o.tries, x.o.settle = &http.Client{Transport: d}, 1, 1
-			_, _ = Undo(t.Context(), list, x.o, nil)
-			x.o, x.r.fail = good, nil
-			x.undo(t)
-			x.restored(t, was)
-			x.s.Close()
-			if rounds++; t.Failed() {
-				t.Fatalf("%s: dead at request %d", name, at)
-			}
-			if through {
-				break
-			}
-		}
-		t.Logf("%s: ended at %d places", name, rounds)
-	}
-}
-
-// An identity that is in the plan does not carry the plan out.
-func TestSelf(t *testing.T) {
-	x := newScene(t, "midnight", respond.Options{})
-	x.s.AppID = x.c.Campaigns[0].Apps[0].ID
-	if _, err := Apply(t.Context(), x.p, x.o); err == nil || !strings.Contains(err.Error(), "the very identity") {
-		t.Errorf("error %v", err)
-	}
-	if len(x.s.Seen()) > 0 {
-		t.Errorf("requests %v", x.s.Seen())
 	}
 }

@@ -16,7 +16,7 @@ type object struct {
 	ID        string            `json:"id"`
 	AppID     string            `json:"appId"`
 	Name      string            `json:"displayName"`
-	Enabled   bool              `json:"accountEnabled"`
+	Enabled   *bool             `json:"accountEnabled"`
 	Passwords []json.RawMessage `json:"passwordCredentials"`
 	Keys      []json.RawMessage `json:"keyCredentials"`
 }
@@ -69,8 +69,14 @@ func (w *work) known(ctx context.Context, path, id, what string) (*object, error
 
 func (x *run) principalEnabled(ctx context.Context, w *work) ([]Change, error) {
 	o, err := w.servicePrincipal(ctx, selectState)
-	if err != nil || o == nil || !o.Enabled {
+	if err != nil || o == nil {
 		return nil, err
+	}
+	if o.Enabled == nil {
+		return nil, errNotSaid
+	}
+	if !*o.Enabled {
+		return nil, nil
 	}
 	return []Change{enabled("disable the service principal", "/servicePrincipals/"+o.ID)}, nil
 }

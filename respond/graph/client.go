@@ -62,7 +62,9 @@ var errUnsure = errors.New("no answer says whether it was done")
 // gone reports that the object is not there.
 func gone(err error) bool {
 	var e *Error
-	return errors.As(err, &e) && (e.Status == http.StatusNotFound || e.Status == http.StatusGone)
+	// A mailbox that Graph cannot open, on premises or without a licence, is not
+	// one that is not there.
+	return errors.As(err, &e) && (e.Status == http.StatusNotFound || e.Status == http.StatusGone) && e.Code != "MailboxNotEnabledForRESTAPI"
 }
 
 // denied reports that a permission or a role is missing.

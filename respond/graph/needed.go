@@ -80,10 +80,14 @@ func enabled(what, path string) Change {
 		Back: &Back{Way: backSet, Read: path + "?$select=id,accountEnabled", Was: on, Method: "PATCH", Path: path, Body: on}}
 }
 
+// errNotSaid is Graph's way with members that the application may not read: it
+// leaves them out. That is not the same as no.
+var errNotSaid = errors.New("Graph does not say whether it is enabled: the application may not read that")
+
 func (x *run) account(ctx context.Context, w *work) ([]Change, error) {
 	var u struct {
 		Name    string `json:"userPrincipalName"`
-		Enabled bool   `json:"accountEnabled"`
+		Enabled *bool  `json:"accountEnabled"`
 		Synced  bool   `json:"onPremisesSyncEnabled"`
 		Changed string `json:"lastPasswordChangeDateTime"`
 		Valid   string `json:"signInSessionsValidFromDateTime"`
@@ -97,7 +101,10 @@ func (x *run) account(ctx context.Context, w *work) ([]Change, error) {
 	var c Change
 	switch w.s.Kind {
 	case respond.DisableAccount:
-		if !u.Enabled {
+		if u.Enabled == nil {
+			return nil, errNotSaid
+		}
+		if !*u.Enabled {
 			return nil, nil
 		}
 		if u.Synced {
@@ -179,7 +186,7 @@ func (x *run) devices(ctx context.Context, w *work) ([]Change, error) {
 		var d struct {
 			ID         string `json:"id"`
 			Name       string `json:"displayName"`
-			Enabled    bool   `json:"accountEnabled"`
+			Enabled    *bool  `json:"accountEnabled"`
 			Registered string `json:"registrationDateTime"`
 		}
 		if err := json.Unmarshal(raw, &d); err != nil {
@@ -187,7 +194,9 @@ func (x *run) devices(ctx context.Context, w *work) ([]Change, error) {
 		}
 		since, ok := w.dated(d.Registered)
 		switch {
-		case !d.Enabled:
+		case d.Enabled == nil:
+			return nil, errNotSaid
+		case !*d.Enabled:
 		case w.s.Target.All || ok && since:
 			out = append(out, enabled("disable the device "+d.Name, "/devices/"+url.PathEscape(d.ID)))
 		case !ok:

@@ -127,6 +127,11 @@ func (s *Server) remove(w http.ResponseWriter, t *Tenant, collection, id string)
 	if kind != "" && text(list[i], "@odata.type") != kind+"AuthenticationMethod" {
 		return failure(w, 400, "badRequest", "The method is of another type.")
 	}
+	if list[i]["_default"] == true && slices.ContainsFunc(list, func(o object) bool {
+		return text(o, "id") != id && text(o, "@odata.type") != "#microsoft.graph.passwordAuthenticationMethod" && o["_by"] == actor
+	}) {
+		return failure(w, 400, "badRequest", "The default method cannot be deleted while there are others.")
+	}
 	t.now[collection] = slices.Delete(slices.Clone(list), i, i+1)
 	w.WriteHeader(204)
 	return 204

@@ -1,0 +1,115 @@
+package graph
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"midwatch/respond"
+	"midwatch/respond/graphtest"
+)
+
+// A method that goes only when the others are gone.
+func TestDefaultMethod(t *testing.T) {
+	x := newScene(t, "bec", respond.Options{})
+	path := "/users/" + x.c.Campaigns[0].Accounts[0].ID + "/authentication/methods"
+	x.s.Do(x.p.Tenants[0], func(ten *graphtest.Tenant) {
+		for _, m := range []string{"a", "b"} {
+			ten.Add(path, map[string]any{"id": m, "@odata.type": "#microsoft.graph.fido2AuthenticationMethod", "createdDateTime": "2023-12-05T00:00:00Z", "_by": "actor", "_default": m == "a"})
+		}
+		ten.Add(path, map[string]any{"id": "p", "@odata.type": "#microsoft.graph.phoneAuthenticationMethod", "_by": "owner"})
+		ten.Add(path, map[string]any{"id": "q", "@odata.type": "#microsoft.graph.qrCodePinAuthenticationMethod", "createdDateTime": "2023-12-05T00:00:00Z", "_by": "owner"})
+	})
+	fwd := forwarding(t, x.s)
+	for _, o := range x.apply(t) {
+		if o.Step.Kind == respond.RemoveMethods && (o.State != Attention || !strings.Contains(o.Note, "phoneAuthenticationMethod p has no date") || !strings.Contains(o.Note, "removed by hand")) {
+			t.Errorf("%s: %s", o.State, o.Note)
+		}
+	}
+	x.clean(t, fwd...)
+}
+
+// What Graph does not say is not no.
+func TestNotSaid(t *testing.T) {
+	x := newScene(t, "midnight", respond.Options{})
+	for _, id := range x.p.Tenants {
+		x.s.Do(id, func(ten *graphtest.Tenant) { ten.Hide("accountEnabled") })
+	}
+	n := 0
+	for _, o := range x.apply(t) {
+		switch o.Step.Kind {
+		case respond.DisableAccount, respond.DisablePrincipal, respond.DisableDevices:
+			if n++; o.State != Failed || !strings.Contains(o.Note, "does not say") {
+				t.Errorf("%s: %s %s", o.Title, o.State, o.Note)
+			}
+		}
+	}
+	if n < 6 {
+		t.Errorf("only %d steps", n)
+	}
+}
+
+// A mailbox that Graph cannot open is not one without rules.
+func TestMailboxElsewhere(t *testing.T) {
+	if gone(&Error{Status: 404, Code: "MailboxNotEnabledForRESTAPI"}) || !gone(&Error{Status: 404, Code: "ErrorItemNotFound"}) {
+		t.Error("a mailbox on premises counts as one without rules")
+	}
+}
+
+// A link to the next page leads on in the same service or nowhere: the token
+// goes with it.
+func TestNextLink(t *testing.T) {
+	for _, next := range []string{"https://evil.example/v1.0/users", "https://graph.microsoft.com.evil.example/v1.0/x", "/v1.0/users", "https://graph.microsoft.com/v1.0/users/x?$skiptoken=1"} {
+		asked := 0
+		c := &Client{base: "https://graph.microsoft.com", tries: 1, tokens: fixed{}, http: &http.Client{Transport: transport(func(q *http.Request) *http.Response {
+			if asked++; q.URL.Host != "graph.microsoft.com" || asked > 3 {
+				t.Errorf("asked %s", q.URL)
+			}
+			b, _ := json.Marshal(map[string]any{"value": []any{}, "@odata.nextLink": next})
+			return &http.Response{StatusCode: 200, Body: io.NopCloser(bytes.NewReader(b)), Header: http.Header{}}
+		})}}
+		if _, err := c.list(t.Context(), "/users/x"); err == nil {
+			t.Errorf("%s is followed", next)
+		}
+	}
+}
+
+type fixed struct{}
+
+func (fixed) Token(context.Context, string) (string, error) { return "token", nil }
+
+type transport func(*http.Request) *http.Response
+
+func (f transport) RoundTrip(q *http.Request) (*http.Response, error) { return f(q), nil }
+
+// The service's wish is kept, and no two clients wait the same.
+func TestPause(t *testing.T) {
+	c := &Client{}
+	for range 100 {
+		if d := c.pause(&retry{after: 7 * time.Second}, 1); d < 7*time.Second || d > 8*time.Second {
+			t.Errorf("waits %s for Retry-After: 7", d)
+		}
+		if d := c.pause(&retry{after: time.Hour}, 1); d > 11*time.Minute {
+			t.Errorf("waits %s", d)
+		}
+		if d := c.pause(&retry{}, 3); d < 2*time.Second || d > 6*time.Second {
+			t.Errorf("the third try waits %s", d)
+		}
+	}
+}
+
+func TestNewPassword(t *testing.T) {
+	seen := map[string]bool{}
+	for range 1000 {
+		p, err := NewPassword()
+		if err != nil || len(p) != 24 || seen[p] {
+			t.Fatalf("%q, %v", p, err)
+		}
+		seen[p] = true
+	}
+}
