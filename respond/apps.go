@@ -131,14 +131,14 @@ func (b *builder) app(a *casefile.AppRef) {
 		if made := b.created(base.Tenant); len(made) > 0 || base.Target.All {
 			base.Target.Principals = made
 			if len(made) > 0 {
-				b.add(removeOwners(base, a, n))
+				b.add(removeOwners(base, n))
 			}
 			base.Target.Principals = nil
 		}
 		if base.Target.All {
-			b.add(removeAppRolesOfDirectory(base, a, n))
+			b.add(removeAppDirectoryRoles(base, n))
 		}
-		b.appProposals(base, a, x, n)
+		b.appProposals(base, a, n)
 	}
 }
 

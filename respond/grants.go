@@ -92,7 +92,7 @@ func (b *builder) removeConsents(d draft, a *casefile.AppRef, n paths) draft {
 	return d
 }
 
-func removeOwners(d draft, a *casefile.AppRef, n paths) draft {
+func removeOwners(d draft, n paths) draft {
 	d.Kind, d.Phase = RemoveOwners, Keys
 	d.Target.Permissions = nil
 	d.Title = "Remove owners of " + d.Object.Name + " that the actor made"
@@ -115,13 +115,11 @@ func removeOwners(d draft, a *casefile.AppRef, n paths) draft {
 	if !d.Target.All {
 		d.CannotTell = "whether an account that was taken was an owner before; it stays one"
 	}
-	_ = a
 	return d
 }
 
-func removeAppRolesOfDirectory(d draft, a *casefile.AppRef, n paths) draft {
+func removeAppDirectoryRoles(d draft, n paths) draft {
 	d = removeRoles(d, "application "+d.Object.Name, n.find)
 	d.Permissions = []string{"Application.Read.All", "RoleManagement.ReadWrite.Directory"}
-	_ = a
 	return d
 }

@@ -169,7 +169,7 @@ func removeMailRoles(d draft, holders []string) draft {
 }
 
 // appProposals are what only the organization can decide about an application.
-func (b *builder) appProposals(d draft, a *casefile.AppRef, x presence, n paths) {
+func (b *builder) appProposals(d draft, a *casefile.AppRef, n paths) {
 	d.Phase = Proposals
 	d.Executable = false
 	d.Permissions = nil
@@ -210,7 +210,6 @@ func (b *builder) appProposals(d draft, a *casefile.AppRef, x presence, n paths)
 		}
 		break
 	}
-	_ = x
 }
 
 func narrowEWS(d draft) draft {

@@ -105,6 +105,14 @@ func (o *containOptions) run(ctx context.Context, std stdio, dir string) error {
 			return errors.New("--show-passwords shows them on a terminal, and standard error is none")
 		}
 	}
+	if o.apply {
+		// One at a time: what one does another would take for the actor's.
+		l, err := journal.Open(filepath.Join(dir, "contain.lock"), now).Lock(ctx)
+		if err != nil {
+			return fmt.Errorf("another containment of this case may be running: %w", err)
+		}
+		defer l.Unlock()
+	}
 	if o.undo {
 		return o.takeBack(ctx, std, dir, c)
 	}

@@ -50,7 +50,7 @@ type run struct {
 	p       *respond.Plan
 	clients map[string]*Client
 	lacking map[string]string // step -> why it cannot be carried out
-	done    map[string]Entry  // step -> its last good result in the record
+	done    map[string]bool   // steps that the record says are done
 	began   time.Time
 }
 
@@ -70,7 +70,7 @@ func newRun(o Options) *run {
 	h := *o.HTTP
 	h.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // the token goes nowhere else
 	o.HTTP = &h
-	return &run{o: o, clients: map[string]*Client{}, lacking: map[string]string{}, done: map[string]Entry{}}
+	return &run{o: o, clients: map[string]*Client{}, lacking: map[string]string{}, done: map[string]bool{}}
 }
 
 func (x *run) client(tenant string) *Client {
@@ -183,10 +183,8 @@ func (x *run) leave(s *respond.Step) (State, string) {
 	case x.lacking[s.ID] != "":
 		return Skipped, x.lacking[s.ID]
 	}
-	if e, ok := x.done[s.ID]; ok && !x.o.Again && (s.Kind == respond.ResetPassword || s.Kind == respond.RevokeSessions) {
+	if x.done[s.ID] && !x.o.Again && (s.Kind == respond.ResetPassword || s.Kind == respond.RevokeSessions) {
 		return Already, "done before, in this case's record; --again does it once more"
-	} else if ok {
-		_ = e
 	}
 	return "", ""
 }

@@ -82,7 +82,7 @@ func enabled(what, path string) Change {
 
 // errNotSaid is Graph's way with members that the application may not read: it
 // leaves them out. That is not the same as no.
-var errNotSaid = errors.New("Graph does not say whether it is enabled: the application may not read that")
+var errNotSaid = errors.New("the answer does not say whether it is enabled: the application may not read that")
 
 func (x *run) account(ctx context.Context, w *work) ([]Change, error) {
 	var u struct {

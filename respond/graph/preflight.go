@@ -53,7 +53,7 @@ func (x *run) history() error {
 		case e.What == wroteStart && e.Plan == x.p.Hash && first && !e.Began.IsZero():
 			x.began, first = e.Began.Time, false
 		case e.What == wroteResult && (e.State == Done || e.State == Attention):
-			x.done[e.Step] = e
+			x.done[e.Step] = true
 		}
 	}
 	return nil
