@@ -43,7 +43,7 @@ func (b *builder) account(a *casefile.AccountRef) {
 	if created {
 		base.Object.Origin = "created"
 		b.add(disableAccount(base, a, path))
-		b.add(removeRoles(base, "account "+a.UPN, path))
+		b.add(removeRoles(base, "account "+a.UPN, path+SelectUser))
 	} else {
 		b.add(resetPassword(base, a, path))
 		b.add(removeMethods(base, a, path))
@@ -61,7 +61,7 @@ func disableAccount(d draft, a *casefile.AccountRef, path string) draft {
 	d.Title = "Disable the account " + a.UPN + ", which the actor made"
 	d.Reason = "made by the actor: " + a.Why
 	d.Calls = []Call{
-		{Method: "GET", Path: path + "?$select=id,userPrincipalName,accountEnabled,onPremisesSyncEnabled"},
+		{Method: "GET", Path: path + SelectUser},
 		{Method: "PATCH", Path: path, Body: body(map[string]any{"accountEnabled": false})},
 	}
 	d.Breaks = "nothing of the organization's: nobody else is known to use it"
@@ -79,7 +79,7 @@ func resetPassword(d draft, a *casefile.AccountRef, path string) draft {
 		d.Reason = "it acted in what the actor did, and whether it was the actor or its owner is not shown: " + a.Why
 	}
 	d.Calls = []Call{
-		{Method: "GET", Path: path + "?$select=id,userPrincipalName,accountEnabled,onPremisesSyncEnabled,lastPasswordChangeDateTime,signInSessionsValidFromDateTime"},
+		{Method: "GET", Path: path + SelectUser},
 		{Method: "PATCH", Path: path, Body: body(map[string]any{"passwordProfile": map[string]any{"forceChangePasswordNextSignIn": true, "password": "{made when it is sent}"}})},
 	}
 	d.Breaks = "its owner, and programs that sign in as it, have to be given a new password"
@@ -164,7 +164,7 @@ func revokeSessions(d draft, a *casefile.AccountRef, path string) draft {
 	d.Title = "End all sessions of " + a.UPN
 	d.Reason = "refresh tokens and browser sessions of the actor go on working until they are revoked"
 	d.Calls = []Call{
-		{Method: "GET", Path: path + "?$select=id,userPrincipalName,accountEnabled,onPremisesSyncEnabled,lastPasswordChangeDateTime,signInSessionsValidFromDateTime"},
+		{Method: "GET", Path: path + SelectUser},
 		{Method: "POST", Path: path + "/revokeSignInSessions"},
 	}
 	d.Breaks = "every session of the account ends, the owner's too"
@@ -175,14 +175,14 @@ func revokeSessions(d draft, a *casefile.AccountRef, path string) draft {
 	return d
 }
 
-// removeRoles is for an identity that is the actor's altogether.
+// removeRoles is for an identity that is the actor's altogether; path reads it.
 func removeRoles(d draft, who, path string) draft {
 	d.Kind, d.Phase = RemoveRoles, Keys
 	d.Target.All = true
 	d.Title = "Remove directory roles of the " + who
 	d.Reason = "whatever role it holds, the actor gave it"
 	d.Calls = []Call{
-		{Method: "GET", Path: path + "?$select=id"},
+		{Method: "GET", Path: path},
 		{Method: "GET", Path: "/roleManagement/directory/roleAssignments?$filter=principalId eq '{id}'"},
 		{Method: "DELETE", Path: "/roleManagement/directory/roleAssignments/{assignment}", Note: "each"},
 	}

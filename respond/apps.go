@@ -192,7 +192,7 @@ func disablePrincipal(d draft, a *casefile.AppRef, x presence, n paths) draft {
 		}
 	}
 	d.Calls = []Call{
-		{Method: "GET", Path: n.find + "?$select=id,appId,displayName,accountEnabled"},
+		{Method: "GET", Path: n.find + SelectPrincipal},
 		{Method: "PATCH", Path: n.principal, Body: body(map[string]any{"accountEnabled": false})},
 	}
 	d.Undo = Undo{true, "enabled again, if it was enabled", []Call{{Method: "PATCH", Path: n.principal, Body: body(map[string]any{"accountEnabled": true})}}}
@@ -232,9 +232,8 @@ func removeCredentials(d draft, a *casefile.AppRef, x presence, n paths) draft {
 	if d.Target.All {
 		exact = nil
 	}
-	sel := "?$select=id,appId,displayName,passwordCredentials,keyCredentials"
 	if n.findApp != "" {
-		d.Calls = append(d.Calls, Call{Method: "GET", Path: n.findApp + sel, Note: "404: it is not registered in this tenant"})
+		d.Calls = append(d.Calls, Call{Method: "GET", Path: n.findApp + SelectApplication, Note: "404: it is not registered in this tenant"})
 		d.Calls = append(d.Calls, perObject(n.application, exact)...)
 		if d.Target.All {
 			d.Calls = append(d.Calls,
@@ -242,7 +241,7 @@ func removeCredentials(d draft, a *casefile.AppRef, x presence, n paths) draft {
 				Call{Method: "DELETE", Path: n.application + "/federatedIdentityCredentials/{credential}", Note: "each"})
 		}
 	}
-	d.Calls = append(d.Calls, Call{Method: "GET", Path: n.find + sel})
+	d.Calls = append(d.Calls, Call{Method: "GET", Path: n.find + SelectCredentials})
 	d.Calls = append(d.Calls, perObject(n.principal, exact)...)
 	d.Undo = Undo{true, "certificates are put back; a client secret cannot be: nobody can read its value", []Call{
 		{Method: "PATCH", Path: n.principal, Body: body(map[string]any{"keyCredentials": []any{"{as they were}"}})},
@@ -254,9 +253,9 @@ func removeCredentials(d draft, a *casefile.AppRef, x presence, n paths) draft {
 		d.Undo.Text = "certificates and federated credentials are put back; a client secret cannot be: nobody can read its value"
 		d.Undo.Calls = append(d.Undo.Calls, Call{Method: "POST", Path: n.application + "/federatedIdentityCredentials", Body: body(map[string]any{"name": "{as it was}"})})
 	}
-	d.Verify = Check{"GET " + n.find + sel, left}
+	d.Verify = Check{"GET " + n.find + SelectCredentials, left}
 	if n.findApp != "" {
-		d.Verify.Call = "GET " + n.findApp + sel + " and GET " + n.find + sel
+		d.Verify.Call = "GET " + n.findApp + SelectApplication + " and GET " + n.find + SelectCredentials
 	}
 	d.Permissions = []string{"Application.ReadWrite.All"}
 	if !d.Target.All && len(d.Target.Keys) == 0 {

@@ -37,9 +37,9 @@ func removeAppRoles(d draft, a *casefile.AppRef, n paths) draft {
 		d.Reason += "; the evidence has " + strings.Join(app, ", ")
 	}
 	d.Calls = []Call{
-		{Method: "GET", Path: n.find + "?$select=id,appId,displayName,accountEnabled"},
+		{Method: "GET", Path: n.find + SelectPrincipal},
 		{Method: "GET", Path: n.principal + "/appRoleAssignments"},
-		{Method: "GET", Path: "/servicePrincipals/{resource}?$select=id,appId,displayName,appRoles", Note: "the names of the permissions"},
+		{Method: "GET", Path: "/servicePrincipals/{resource}" + SelectRoles, Note: "the names of the permissions"},
 		{Method: "DELETE", Path: n.principal + "/appRoleAssignments/{assignment}", Note: which},
 	}
 	d.Undo = Undo{true, "given again; the date of the grant is then a new one", []Call{{Method: "POST", Path: n.principal + "/appRoleAssignments",
@@ -76,7 +76,7 @@ func (b *builder) removeConsents(d draft, a *casefile.AppRef, n paths) draft {
 		d.Reason += "; the evidence has " + strings.Join(delegated, ", ")
 	}
 	d.Calls = []Call{
-		{Method: "GET", Path: n.find + "?$select=id,appId,displayName,accountEnabled"},
+		{Method: "GET", Path: n.find + SelectPrincipal},
 		{Method: "GET", Path: n.principal + "/oauth2PermissionGrants"},
 		{Method: "DELETE", Path: "/oauth2PermissionGrants/{grant}", Note: which},
 	}
@@ -99,9 +99,9 @@ func removeOwners(d draft, n paths) draft {
 	d.Reason = "an owner adds credentials without any other right"
 	d.Breaks = "nothing of the organization's"
 	sides := []string{n.principal}
-	d.Calls = []Call{{Method: "GET", Path: n.find + "?$select=id,appId,displayName,accountEnabled"}}
+	d.Calls = []Call{{Method: "GET", Path: n.find + SelectPrincipal}}
 	if n.findApp != "" {
-		d.Calls = append(d.Calls, Call{Method: "GET", Path: n.findApp + "?$select=id,appId,displayName,passwordCredentials,keyCredentials"})
+		d.Calls = append(d.Calls, Call{Method: "GET", Path: n.findApp + SelectApplication})
 		sides = append(sides, n.application)
 	}
 	d.Undo = Undo{Possible: true, Text: "made owners again"}
@@ -119,7 +119,7 @@ func removeOwners(d draft, n paths) draft {
 }
 
 func removeAppDirectoryRoles(d draft, n paths) draft {
-	d = removeRoles(d, "application "+d.Object.Name, n.find)
+	d = removeRoles(d, "application "+d.Object.Name, n.find+SelectPrincipal)
 	d.Permissions = []string{"Application.Read.All", "RoleManagement.ReadWrite.Directory"}
 	return d
 }

@@ -148,6 +148,15 @@ type Undo struct {
 	Calls    []Call `json:"calls,omitempty"` // values in {…} are those that were read before the step
 }
 
+// What is read of accounts, service principals and registrations.
+const (
+	SelectUser        = "?$select=id,userPrincipalName,accountEnabled,onPremisesSyncEnabled,lastPasswordChangeDateTime,signInSessionsValidFromDateTime"
+	SelectPrincipal   = "?$select=id,appId,displayName,appOwnerOrganizationId,accountEnabled"
+	SelectCredentials = "?$select=id,appId,displayName,appOwnerOrganizationId,passwordCredentials,keyCredentials"
+	SelectApplication = "?$select=id,appId,displayName,passwordCredentials,keyCredentials"
+	SelectRoles       = "?$select=id,appId,displayName,appRoles"
+)
+
 // Check is a call and the answer that shows the effect.
 type Check struct {
 	Call   string `json:"call"`
@@ -170,8 +179,6 @@ type Target struct {
 	Rule        string        `json:"rule,omitempty"`        // name of an inbox rule
 	Apps        []string      `json:"apps,omitempty"`        // the actor's applications
 }
-
-// Hostile text in a plan: everything but what this package made up.
 
 // seal numbers the steps and gives the plan its hash.
 func (p *Plan) seal() error {
@@ -229,7 +236,7 @@ func matches(template, path string) bool {
 	}
 	for i := range a {
 		if strings.HasPrefix(a[i], "{") && strings.HasSuffix(a[i], "}") {
-			if b[i] == "" {
+			if b[i] == "" || b[i] == "." || b[i] == ".." {
 				return false
 			}
 			continue

@@ -32,7 +32,7 @@ type containOptions struct {
 	partial, again   bool
 	passwords        bool
 	plan             string   // hash that was reviewed
-	steps            []string // ids, or numbers in the plan
+	steps            []string // ids
 	json             bool
 	markdown         string
 }

@@ -112,7 +112,7 @@ func Apply(ctx context.Context, p *respond.Plan, o Options) ([]Outcome, error) {
 	if err := x.preflight(ctx); err != nil {
 		return nil, err
 	}
-	if err := x.append(ctx, Entry{What: wroteStart, Began: casefile.TimeOf(x.began)}); err != nil {
+	if err := x.append(ctx, Entry{What: wroteStart, Began: casefile.TimeOf(x.began), Note: fmt.Sprintf("case %s, %d steps", p.Case, len(p.Steps))}); err != nil {
 		return nil, err
 	}
 	var out []Outcome

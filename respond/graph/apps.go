@@ -16,15 +16,16 @@ type object struct {
 	ID        string            `json:"id"`
 	AppID     string            `json:"appId"`
 	Name      string            `json:"displayName"`
+	Owner     string            `json:"appOwnerOrganizationId"`
 	Enabled   *bool             `json:"accountEnabled"`
 	Passwords []json.RawMessage `json:"passwordCredentials"`
 	Keys      []json.RawMessage `json:"keyCredentials"`
 }
 
-const (
-	selectState       = "?$select=id,appId,displayName,accountEnabled"
-	selectCredentials = "?$select=id,appId,displayName,passwordCredentials,keyCredentials"
-)
+// microsoft are the tenants that Microsoft's own applications belong to.
+func microsoft() []string {
+	return []string{"f8cdef31-a31e-4b4a-93e4-5f571e91255a", "72f988bf-86f1-41af-91ab-2d7cd011db47"}
+}
 
 // find is how the step addresses the service principal to find it.
 func (w *work) find() string {
@@ -45,9 +46,9 @@ func (w *work) registration(ctx context.Context) (*object, error) {
 	t := w.s.Target
 	switch {
 	case t.App != "":
-		return w.known(ctx, "/applications(appId='"+t.App+"')"+selectCredentials, t.Application, "registration")
+		return w.known(ctx, "/applications(appId='"+t.App+"')"+respond.SelectApplication, t.Application, "registration")
 	case t.Application != "":
-		return w.known(ctx, "/applications/"+t.Application+selectCredentials, t.Application, "registration")
+		return w.known(ctx, "/applications/"+t.Application+respond.SelectApplication, t.Application, "registration")
 	}
 	return nil, nil
 }
@@ -64,11 +65,14 @@ func (w *work) known(ctx context.Context, path, id, what string) (*object, error
 	if id != "" && !strings.EqualFold(o.ID, id) || w.s.Target.App != "" && !strings.EqualFold(o.AppID, w.s.Target.App) {
 		return nil, fmt.Errorf("the %s that Graph has (%s, application %s) is not the one in the case (%s, application %s): look by hand", what, o.ID, o.AppID, id, w.s.Target.App)
 	}
+	if slices.Contains(microsoft(), strings.ToLower(o.Owner)) {
+		return nil, fmt.Errorf("application %s (%s) is Microsoft's own, and everybody's sign-ins may depend on it: nothing was changed; take back what the actor consented to by hand", o.Name, o.AppID)
+	}
 	return &o, nil
 }
 
 func (x *run) principalEnabled(ctx context.Context, w *work) ([]Change, error) {
-	o, err := w.servicePrincipal(ctx, selectState)
+	o, err := w.servicePrincipal(ctx, respond.SelectPrincipal)
 	if err != nil || o == nil {
 		return nil, err
 	}
@@ -108,7 +112,7 @@ func (x *run) credentials(ctx context.Context, w *work) ([]Change, error) {
 			}
 		}
 	}
-	sp, err := w.servicePrincipal(ctx, selectCredentials)
+	sp, err := w.servicePrincipal(ctx, respond.SelectCredentials)
 	if err != nil || sp == nil {
 		return out, err
 	}
@@ -167,7 +171,7 @@ func (w *work) credentialsOf(o *object, path string) ([]Change, error) {
 		return nil, err
 	}
 	return append(out, Change{What: fmt.Sprintf("remove %d certificates", len(leave)), Method: "PATCH", Path: path, Body: b,
-		Back: &Back{Way: backKeys, Read: path + selectCredentials, Was: was, Method: "PATCH", Path: path}}), nil
+		Back: &Back{Way: backKeys, Read: path + respond.SelectApplication, Was: was, Method: "PATCH", Path: path}}), nil
 }
 
 func (x *run) owners(ctx context.Context, w *work) ([]Change, error) {
@@ -200,7 +204,7 @@ func (x *run) owners(ctx context.Context, w *work) ([]Change, error) {
 		}
 		return nil
 	}
-	sp, err := w.servicePrincipal(ctx, selectState)
+	sp, err := w.servicePrincipal(ctx, respond.SelectPrincipal)
 	if err == nil && sp != nil {
 		err = of("/servicePrincipals/" + sp.ID)
 	}
@@ -215,7 +219,7 @@ func (x *run) owners(ctx context.Context, w *work) ([]Change, error) {
 }
 
 func (x *run) appRoles(ctx context.Context, w *work) ([]Change, error) {
-	sp, err := w.servicePrincipal(ctx, selectState)
+	sp, err := w.servicePrincipal(ctx, respond.SelectPrincipal)
 	if err != nil || sp == nil {
 		return nil, err
 	}
@@ -273,7 +277,7 @@ func (w *work) roleName(ctx context.Context, names map[string]string, resource, 
 			Value string `json:"value"`
 		} `json:"appRoles"`
 	}
-	if _, err := w.read(ctx, "/servicePrincipals/"+resource+"?$select=id,appId,displayName,appRoles", &r); err != nil {
+	if _, err := w.read(ctx, "/servicePrincipals/"+resource+respond.SelectRoles, &r); err != nil {
 		return "", err
 	}
 	names[resource+role] = role
@@ -284,7 +288,7 @@ func (w *work) roleName(ctx context.Context, names map[string]string, resource, 
 }
 
 func (x *run) consents(ctx context.Context, w *work) ([]Change, error) {
-	sp, err := w.servicePrincipal(ctx, selectState)
+	sp, err := w.servicePrincipal(ctx, respond.SelectPrincipal)
 	if err != nil || sp == nil {
 		return nil, err
 	}

@@ -306,7 +306,7 @@ func wider() map[string][]string {
 		"User.RevokeSessions.All":                {"User.ReadWrite.All", "Directory.ReadWrite.All"},
 		"Application.Read.All":                   {"Application.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"},
 		"DelegatedPermissionGrant.ReadWrite.All": {"Directory.ReadWrite.All"},
-		"Device.ReadWrite.All":                   {"Directory.ReadWrite.All"},
+		"Device.ReadWrite.All":                   {"Directory.ReadWrite.All", "Directory.AccessAsUser.All"},
 		"AuditLog.Read.All":                      {"Directory.Read.All"},
 	}
 }

@@ -3,6 +3,7 @@ package graph
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -112,4 +113,68 @@ func TestNewPassword(t *testing.T) {
 		}
 		seen[p] = true
 	}
+}
+
+// Every request that is sent stands in the plan, with what it selects.
+func TestSentIsPlanned(t *testing.T) {
+	for _, name := range []string{"midnight", "bec"} {
+		x := newScene(t, name, respond.Options{})
+		x.apply(t)
+		for _, r := range x.s.Seen() {
+			found := false
+			for i := range x.p.Steps {
+				s := &x.p.Steps[i]
+				for _, c := range s.Calls {
+					_, sel, _ := strings.Cut(c.Path, "?$select=")
+					one := respond.Step{Calls: []respond.Call{c}}
+					found = found || s.Tenant == r.Tenant && one.Allows(r.Method, r.Path) && sel == r.Query
+				}
+			}
+			if !found {
+				t.Errorf("%s %s?$select=%s is in no step", r.Method, r.Path, r.Query)
+			}
+		}
+	}
+}
+
+// Microsoft's own applications are not for a machine, whatever the case says.
+func TestMicrosoftsOwn(t *testing.T) {
+	x := newScene(t, "midnight", respond.Options{})
+	app := x.c.Campaigns[0].Apps[1]
+	for _, id := range x.p.Tenants {
+		x.s.Do(id, func(ten *graphtest.Tenant) {
+			for _, sp := range app.ServicePrincipals {
+				if o := ten.Find("/servicePrincipals", sp); o != nil {
+					o["appOwnerOrganizationId"] = "F8CDEF31-a31e-4b4a-93e4-5f571e91255a"
+				}
+			}
+		})
+	}
+	n := 0
+	for _, o := range x.apply(t) {
+		if o.Step.Target.App == app.ID && o.Step.Executable {
+			if n++; o.State != Failed || !strings.Contains(o.Note, "Microsoft's own") {
+				t.Errorf("%s: %s %s", o.Title, o.State, o.Note)
+			}
+		}
+	}
+	if n < 5 {
+		t.Errorf("only %d steps", n)
+	}
+}
+
+// A person's token opens that person's mailbox only.
+func TestPersonsToken(t *testing.T) {
+	x := newScene(t, "bec", respond.Options{})
+	x.o.Tokens = delegated{}
+	if _, err := Apply(t.Context(), x.p, x.o); err == nil || !strings.Contains(err.Error(), "as an application permission") || strings.Contains(err.Error(), "Device.ReadWrite.All") {
+		t.Errorf("error %v", err)
+	}
+}
+
+type delegated struct{}
+
+func (delegated) Token(context.Context, string) (string, error) {
+	claims := `{"scp":"Directory.AccessAsUser.All User.ReadWrite.All MailboxSettings.Read MailboxSettings.ReadWrite UserAuthenticationMethod.ReadWrite.All AuditLog.Read.All","oid":"x"}`
+	return "e30." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".x", nil
 }

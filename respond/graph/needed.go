@@ -93,7 +93,7 @@ func (x *run) account(ctx context.Context, w *work) ([]Change, error) {
 		Valid   string `json:"signInSessionsValidFromDateTime"`
 	}
 	path := w.user()
-	there, err := w.read(ctx, path+"?$select=id,userPrincipalName,accountEnabled,onPremisesSyncEnabled,lastPasswordChangeDateTime,signInSessionsValidFromDateTime", &u)
+	there, err := w.read(ctx, path+respond.SelectUser, &u)
 	if err != nil || !there {
 		return nil, err
 	}
@@ -208,20 +208,23 @@ func (x *run) devices(ctx context.Context, w *work) ([]Change, error) {
 
 // id reads the object id of the account or service principal that a step is about.
 func (w *work) id(ctx context.Context) (string, error) {
-	path := w.user()
 	if w.s.Target.User == "" {
-		path = w.find()
+		o, err := w.servicePrincipal(ctx, respond.SelectPrincipal)
+		if err != nil || o == nil {
+			return "", err
+		}
+		return o.ID, nil
 	}
-	var o struct {
+	var u struct {
 		ID string `json:"id"`
 	}
-	if there, err := w.read(ctx, path+"?$select=id", &o); err != nil || !there {
+	if there, err := w.read(ctx, w.user()+respond.SelectUser, &u); err != nil || !there {
 		return "", err
 	}
-	if !respond.GUID(o.ID) {
-		return "", fmt.Errorf("GET %s: the answer has no object id", path)
+	if !respond.GUID(u.ID) {
+		return "", fmt.Errorf("GET %s: the answer has no object id", w.user())
 	}
-	return o.ID, nil
+	return u.ID, nil
 }
 
 func (x *run) directoryRoles(ctx context.Context, w *work) ([]Change, error) {

@@ -90,6 +90,9 @@ func (x *run) preflight(ctx context.Context) error {
 					lack = append(lack, need)
 				}
 			}
+			if who.Scope != "" && s.Kind == respond.RemoveRule {
+				lack = append(lack, "MailboxSettings.ReadWrite as an application permission (a person's opens that person's mailbox only)")
+			}
 			switch {
 			case err != nil:
 				x.lacking[s.ID] = "no token for the tenant"

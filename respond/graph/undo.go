@@ -117,6 +117,9 @@ func (x *run) takeBack(ctx context.Context, c *Client, b *Back) (State, error) {
 	if !undoRequests().MatchString(b.Method + " " + b.Path) {
 		return Failed, fmt.Errorf("%s %s is no request that takes a step back; the record was changed", b.Method, b.Path)
 	}
+	if strings.Contains(b.Path+"/", "/../") || strings.Contains(b.Path+"/", "/./") {
+		return Failed, fmt.Errorf("%s leads elsewhere; the record was changed", b.Path)
+	}
 	if !respond.GUID(c.tenant) {
 		return Failed, errors.New("the record does not name the tenant by its id")
 	}

@@ -35,8 +35,8 @@ type Faults struct {
 
 // Seen is a request that the server got.
 type Seen struct {
-	Method, Path, Tenant string
-	Status               int
+	Method, Path, Query, Tenant string
+	Status                      int
 }
 
 // Server is the stand-in.
@@ -191,7 +191,7 @@ func (s *Server) graph(w http.ResponseWriter, r *http.Request) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	seen := Seen{Method: r.Method, Path: path}
+	seen := Seen{Method: r.Method, Path: path, Query: r.URL.Query().Get("$select")}
 	defer func() { s.seen = append(s.seen, seen) }()
 	tenant, roles := s.claims(r.Header.Get("Authorization"))
 	seen.Tenant = tenant
