@@ -95,7 +95,12 @@ func (b *builder) app(a *casefile.AppRef) {
 	if name == "" {
 		name = a.ID
 	}
-	for _, x := range b.presences(a) {
+	in := b.presences(a)
+	defer func() { b.at = "" }()
+	for _, x := range in {
+		if b.at = ""; len(in) > 1 {
+			b.at = ", in " + b.place(x.tenant)
+		}
 		base := draft{since: a.Since}
 		base.power = b.acts(append([]string{a.ID, x.principal}, a.ServicePrincipals...)...) ||
 			slices.ContainsFunc(a.Permissions, func(p string) bool { return slices.Contains(opening(), p) })
@@ -172,7 +177,7 @@ func places(t *Target) paths {
 
 func disablePrincipal(d draft, a *casefile.AppRef, x presence, n paths) draft {
 	d.Kind = DisablePrincipal
-	d.Title = "Disable the application " + d.Object.Name + " in this tenant"
+	d.Title = "Disable the application " + d.Object.Name
 	switch {
 	case a.Role == casefile.AppCreated:
 		d.Reason = "the actor registered it: " + a.Why

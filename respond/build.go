@@ -36,6 +36,7 @@ type builder struct {
 
 	p         *casefile.Campaign // the one that is being planned for
 	suspected bool               // all of it
+	at        string             // said after titles, where an object is in several tenants
 }
 
 // Build makes the plan for a case.
@@ -112,6 +113,7 @@ func (b *builder) add(d draft) {
 	if d.Executable && !GUID(d.Tenant) {
 		d.Executable, d.ByHand = false, "the records do not name the tenant by its id"
 	}
+	d.Title += b.at
 	d.Suspected = d.Suspected || b.suspected
 	d.Campaigns = []string{b.p.ID}
 	d.Findings = casefile.Unique(d.Findings)
@@ -169,12 +171,31 @@ func (b *builder) tenant(named string) string {
 	return named
 }
 
+// place is what people call a tenant: its first domain, or its id.
+func (b *builder) place(id string) string {
+	for _, t := range b.c.Case.Tenants {
+		if t.ID == id && len(t.Domains) > 0 {
+			return t.Domains[0]
+		}
+	}
+	return id
+}
+
+// collects reports whether an entity read or searched mail in the campaign.
+func (b *builder) collects(ids ...string) bool {
+	return b.does([]string{casefile.StageCollection}, ids)
+}
+
 // acts reports whether an entity did something in the campaign that gives
 // access to others: such findings have the stages persistence and privilege.
 func (b *builder) acts(ids ...string) bool {
+	return b.does([]string{casefile.StagePersistence, casefile.StagePrivilege}, ids)
+}
+
+func (b *builder) does(stages, ids []string) bool {
 	for _, id := range b.p.Findings {
 		f := b.findings[id]
-		if f == nil || f.Stage != casefile.StagePersistence && f.Stage != casefile.StagePrivilege {
+		if f == nil || !slices.Contains(stages, f.Stage) {
 			continue
 		}
 		for _, e := range f.Entities {
@@ -226,7 +247,7 @@ func (b *builder) verify() {
 	}
 	for _, t := range casefile.Unique(keys(names)) {
 		d := draft{Step: Step{
-			Phase: Verify, Kind: NothingNew, Tenant: t, Title: "Look whether anything new appeared meanwhile",
+			Phase: Verify, Kind: NothingNew, Tenant: t, Title: "Look whether anything new appeared meanwhile in " + b.place(t),
 			Object: Object{Kind: "tenant", ID: t, Origin: "organization"},
 			Reason: "an actor who notices uses what is left to come back: new credentials, accounts and permissions appear within minutes",
 			Calls: []Call{{Method: "GET", Path: "/auditLogs/directoryAudits?$filter=activityDateTime ge {time of the first step}",

@@ -1,6 +1,7 @@
 package respond
 
 import (
+	"slices"
 	"strings"
 
 	"midwatch/casefile"
@@ -188,28 +189,56 @@ func (b *builder) appProposals(d draft, a *casefile.AppRef, n paths) {
 		b.add(deleteLater(d, "the application "+d.Object.Name, Call{Method: "DELETE", Path: n.findApp}))
 	}
 	app, _ := split(a.Permissions)
-	for _, p := range app {
-		if p != "full_access_as_app" && !strings.HasPrefix(p, "Mail.") {
-			continue
-		}
-		s := d
-		s.Kind = NarrowApps
-		s.Title = "Deny the application " + d.Object.Name + " access to mailboxes in Exchange, too"
-		s.Reason = "a second lock, in another place than Entra: it holds even if somebody enables the application and grants " + p + " again"
-		s.ByHand = "Exchange Online only"
-		s.PowerShell = []string{
-			"New-ApplicationAccessPolicy -AppId " + Quote(a.ID) + " -PolicyScopeGroupId '<a mail-enabled security group of all mailboxes>' -AccessRight DenyAccess",
-			"Test-ApplicationAccessPolicy -AppId " + Quote(a.ID) + " -Identity '<a mailbox>'",
-		}
-		s.Breaks = "nothing of the organization's; for applications that are meant to read mail, RBAC for Applications in Exchange Online limits them to the mailboxes that they are for"
-		s.Undo = Undo{true, "Remove-ApplicationAccessPolicy", nil}
-		s.Verify = Check{"Test-ApplicationAccessPolicy", "AccessCheckResult is Denied"}
-		b.add(s)
-		if p == "full_access_as_app" {
-			b.add(narrowEWS(d))
-		}
-		break
+	mail := slices.DeleteFunc(app, func(p string) bool { return p != "full_access_as_app" && !strings.HasPrefix(p, "Mail.") })
+	switch {
+	case d.Target.All && len(mail) > 0:
+		b.add(denyMail(d, a.ID, mail))
+	case !d.Target.All && b.collects(append([]string{a.ID}, a.ServicePrincipals...)...):
+		b.add(scopeMail(d, a.ID))
 	}
+	if slices.Contains(mail, "full_access_as_app") {
+		b.at = ""
+		b.add(narrowEWS(d))
+	}
+}
+
+// denyMail is for an application that nobody is meant to use.
+func denyMail(d draft, id string, permissions []string) draft {
+	d.Kind = NarrowApps
+	d.Title = "Deny the application " + d.Object.Name + " access to mailboxes in Exchange, too"
+	d.Reason = "a second lock, in another place than Entra: it holds even if somebody enables the application and grants " + strings.Join(permissions, ", ") + " again"
+	d.ByHand = "Exchange Online only"
+	d.PowerShell = []string{
+		"New-ApplicationAccessPolicy -AppId " + Quote(id) + " -PolicyScopeGroupId '<a mail-enabled security group of all mailboxes>' -AccessRight DenyAccess",
+		"Test-ApplicationAccessPolicy -AppId " + Quote(id) + " -Identity '<a mailbox>'",
+	}
+	d.Breaks = "nothing of the organization's"
+	d.Undo = Undo{true, "Remove-ApplicationAccessPolicy", nil}
+	d.Verify = Check{"Test-ApplicationAccessPolicy", "AccessCheckResult is Denied"}
+	return d
+}
+
+// scopeMail is for an application that goes on: it gets the mailboxes that it is
+// for, by RBAC for Applications, in the place of a permission for all.
+func scopeMail(d draft, id string) draft {
+	d.Kind = NarrowApps
+	d.Title = "Give the application " + d.Object.Name + " only the mailboxes that it is for"
+	d.Reason = "the actor read mail with it, and it could read every mailbox: what it can reach bounds what the next one can"
+	d.ByHand = "Exchange Online only, and its owner knows which mailboxes it is for"
+	object := "'<object id of its service principal>'"
+	if d.Target.Principal != "" {
+		object = Quote(d.Target.Principal)
+	}
+	d.PowerShell = []string{
+		"New-ServicePrincipal -AppId " + Quote(id) + " -ObjectId " + object,
+		"New-ManagementScope -Name '<name of the scope>' -RecipientRestrictionFilter '<its mailboxes>'",
+		"New-ManagementRoleAssignment -App " + Quote(id) + " -Role 'Application Mail.Read' -CustomResourceScope '<name of the scope>'",
+		"Test-ServicePrincipalAuthorization -Identity " + Quote(id) + " -Resource '<a mailbox>'",
+	}
+	d.Breaks = "what it does in other mailboxes, as soon as its permission for all of them is taken back in Entra; until then the two add up"
+	d.Undo = Undo{true, "Remove-ManagementRoleAssignment, after the permission in Entra is given again", nil}
+	d.Verify = Check{"Test-ServicePrincipalAuthorization", "InScope is True for its mailboxes only"}
+	return d
 }
 
 func narrowEWS(d draft) draft {

@@ -178,3 +178,57 @@ func (delegated) Token(context.Context, string) (string, error) {
 	claims := `{"scp":"Directory.AccessAsUser.All User.ReadWrite.All MailboxSettings.Read MailboxSettings.ReadWrite UserAuthenticationMethod.ReadWrite.All AuditLog.Read.All","oid":"x"}`
 	return "e30." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".x", nil
 }
+
+// Whatever stands in a token, an answer or a record is read or refused.
+func FuzzAnswers(f *testing.F) {
+	f.Add("a.e30.c", `{"value":[{"id":"x","keyId":"y","displayName":"z"}],"passwordCredentials":[{"keyId":null}],"keyCredentials":[1]}`)
+	f.Add("", `{"id":"00000000-0000-4000-8000-000000000000","accountEnabled":true,"value":[{"id":"..","@odata.type":"#microsoft.graph.fido2AuthenticationMethod","createdDateTime":"2030-01-01T00:00:00Z"}]}`)
+	f.Add("x", `[]`)
+	var scenes []*scene
+	for _, name := range []string{"midnight", "bec"} {
+		scenes = append(scenes, newScene(f, name, respond.Options{}))
+	}
+	f.Fuzz(func(t *testing.T, token, answer string) {
+		readToken(token)
+		for _, x := range scenes {
+			var step *respond.Step
+			x := newRun(Options{Password: NewPassword, HTTP: &http.Client{Transport: transport(func(q *http.Request) *http.Response {
+				path := strings.TrimPrefix(q.URL.EscapedPath(), "/v1.0")
+				if q.URL.Host != "graph.example" || q.Method != http.MethodGet && (step == nil || !step.Allows(q.Method, path)) || strings.Contains(path+"/", "/../") {
+					t.Errorf("sent %s %s", q.Method, q.URL)
+				}
+				return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader(answer)), Header: http.Header{}}
+			})}, Base: "https://graph.example", Tokens: fixed{}, tries: 1}).with(x.p)
+			for i := range x.p.Steps {
+				s := &x.p.Steps[i]
+				if !s.Executable || s.Kind == respond.NothingNew {
+					continue
+				}
+				step = s
+				w := &work{s: s, c: x.client(s.Tenant)}
+				changes, _ := x.needed(t.Context(), w)
+				for _, c := range changes[:min(len(changes), 3)] {
+					_ = x.change(t.Context(), w, &c)
+				}
+			}
+			step = nil
+			r := &memory{}
+			var e Entry
+			if json.Unmarshal([]byte(answer), &e) == nil {
+				r.entries = []Entry{e}
+				if list, _, err := ToUndo(r, nil); err == nil {
+					for _, u := range list {
+						if u.Change.Back != nil {
+							_, _, _ = x.restored(t.Context(), x.client("t"), u.Change.Back)
+						}
+					}
+				}
+			}
+		}
+	})
+}
+
+func (x *run) with(p *respond.Plan) *run {
+	x.p = p
+	return x
+}
