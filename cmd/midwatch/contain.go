@@ -63,7 +63,8 @@ Midwatch signs in with AZURE_CLIENT_ID and AZURE_CLIENT_SECRET or
 AZURE_CLIENT_CERTIFICATE_PATH, as the Azure CLI, or with a code (--auth).
 
 Exit status 0: nothing to do, or all is done. 1: a plan with steps. 3: something
-is left: steps for a person, steps that failed, or something to look at.`,
+is left: steps for a person, suspected ones, steps that failed, or something to
+look at.`,
 		Example: `  midwatch contain incident.case
   midwatch contain incident.case --markdown plan.md
   midwatch contain incident.case --apply
@@ -253,8 +254,8 @@ func (o *containOptions) outcome(std stdio, p *respond.Plan, out []graph.Outcome
 		switch r.State {
 		case graph.Done, graph.Already:
 		case graph.Skipped:
-			if r.Step.Executable && p.Runs(r.Step) && len(o.steps) == 0 {
-				return status(exitIncomplete) // permissions are missing
+			if len(o.steps) == 0 {
+				return status(exitIncomplete) // suspected, or permissions are missing
 			}
 		default:
 			return status(exitIncomplete)
