@@ -217,7 +217,7 @@ func removeCredentials(d draft, a *casefile.AppRef, x presence, n paths) draft {
 	d.Title = "Remove the credentials of " + d.Object.Name + " that the actor added"
 	d.Reason = "with them the actor signs in as the application: " + a.Why
 	d.Breaks = "nothing of the organization's: its own credentials stay"
-	d.CannotTell = "credentials that were added where no record reached us, and federated credentials, which have no date: the application's owner has to say which are theirs"
+	d.CannotTell = "credentials that begin since then without a record in the case, and federated credentials, which have no date: they are left and listed, and the application's owner has to say which are theirs"
 	if d.Target.All {
 		left = "passwordCredentials and keyCredentials are empty, and so is the list of federated credentials"
 		d.Title = "Remove all credentials of " + d.Object.Name
@@ -240,10 +240,9 @@ func removeCredentials(d draft, a *casefile.AppRef, x presence, n paths) draft {
 	if n.findApp != "" {
 		d.Calls = append(d.Calls, Call{Method: "GET", Path: n.findApp + SelectApplication, Note: "404: it is not registered in this tenant"})
 		d.Calls = append(d.Calls, perObject(n.application, exact)...)
+		d.Calls = append(d.Calls, Call{Method: "GET", Path: n.application + "/federatedIdentityCredentials"})
 		if d.Target.All {
-			d.Calls = append(d.Calls,
-				Call{Method: "GET", Path: n.application + "/federatedIdentityCredentials"},
-				Call{Method: "DELETE", Path: n.application + "/federatedIdentityCredentials/{credential}", Note: "each"})
+			d.Calls = append(d.Calls, Call{Method: "DELETE", Path: n.application + "/federatedIdentityCredentials/{credential}", Note: "each"})
 		}
 	}
 	d.Calls = append(d.Calls, Call{Method: "GET", Path: n.find + SelectCredentials})

@@ -97,19 +97,25 @@ func (x *run) credentials(ctx context.Context, w *work) ([]Change, error) {
 			return nil, err
 		}
 		out = append(out, cs...)
-		if w.s.Target.All {
-			path := "/applications/" + reg.ID + "/federatedIdentityCredentials"
-			items, err := w.list(ctx, path)
+		path := "/applications/" + reg.ID + "/federatedIdentityCredentials"
+		items, err := w.list(ctx, path)
+		if err != nil {
+			return nil, err
+		}
+		for _, raw := range items {
+			if !w.s.Target.All {
+				var f struct{ Name, Issuer, Subject string }
+				if err := json.Unmarshal(raw, &f); err != nil {
+					return nil, fmt.Errorf("a federated credential: %w", err)
+				}
+				w.note("federated credential %q (%s, %s) has no date: is it the owner's?", f.Name, f.Issuer, f.Subject)
+				continue
+			}
+			c, err := removal("remove a federated credential", path, path, raw, []string{"name", "issuer", "subject", "description", "audiences"})
 			if err != nil {
 				return nil, err
 			}
-			for _, raw := range items {
-				c, err := removal("remove a federated credential", path, path, raw, []string{"name", "issuer", "subject", "description", "audiences"})
-				if err != nil {
-					return nil, err
-				}
-				out = append(out, c)
-			}
+			out = append(out, c)
 		}
 	}
 	sp, err := w.servicePrincipal(ctx, respond.SelectCredentials)
@@ -127,10 +133,14 @@ func (w *work) credentialsOf(o *object, path string) ([]Change, error) {
 	var out []Change
 	named := func(raw json.RawMessage) (id string, ours bool, err error) {
 		var k struct {
-			ID string `json:"keyId"`
+			ID    string `json:"keyId"`
+			Begin string `json:"startDateTime"`
 		}
 		if err := json.Unmarshal(raw, &k); err != nil {
 			return "", false, fmt.Errorf("a credential of %s: %w", o.ID, err)
+		}
+		if since, ok := w.dated(k.Begin); ok && since && !t.All && !slices.ContainsFunc(t.Keys, func(id string) bool { return strings.EqualFold(id, k.ID) }) {
+			w.note("credential %s begins at %s, and no record of that is in the case: whose is it?", k.ID, k.Begin)
 		}
 		return k.ID, t.All || slices.ContainsFunc(t.Keys, func(id string) bool { return strings.EqualFold(id, k.ID) }), nil
 	}

@@ -232,3 +232,29 @@ func (x *run) with(p *respond.Plan) *run {
 	x.p = p
 	return x
 }
+
+// What came to an application since it was taken, without a record of it, is
+// not touched and not passed over.
+func TestUnexplainedCredentials(t *testing.T) {
+	x := newScene(t, "midnight", respond.Options{})
+	app := "82f71f71-3e40-480f-b11f-3c4572855d22"
+	x.s.Do("42b9be88-2bb0-4d6a-b0c2-37917de04bdb", func(ten *graphtest.Tenant) {
+		o := ten.Find("/applications", app)
+		o["passwordCredentials"] = append(o["passwordCredentials"].([]any), map[string]any{"keyId": "11111111-0000-4000-8000-000000000000", "startDateTime": "2023-12-01T00:00:00Z", "_by": "owner"},
+			map[string]any{"keyId": "22222222-0000-4000-8000-000000000000", "startDateTime": "2022-12-01T00:00:00Z", "_by": "owner"})
+		ten.Add("/applications/"+app+"/federatedIdentityCredentials", map[string]any{"id": "f", "name": "deploy", "issuer": "https://ci.example", "subject": "main", "_by": "owner"})
+	})
+	found := false
+	for _, o := range x.apply(t) {
+		if o.Step.Kind == respond.RemoveCredentials && o.Step.Tenant == "42b9be88-2bb0-4d6a-b0c2-37917de04bdb" {
+			found = true
+			if o.State != Attention || !strings.Contains(o.Note, "11111111-") || !strings.Contains(o.Note, `"deploy"`) || strings.Contains(o.Note, "22222222-") {
+				t.Errorf("%s: %s", o.State, o.Note)
+			}
+		}
+	}
+	if !found {
+		t.Error("no such step")
+	}
+	x.clean(t)
+}
