@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -140,6 +141,14 @@ func (o *containOptions) run(ctx context.Context, std stdio, dir string) error {
 	if len(p.Steps) == 0 {
 		fmt.Fprintln(std.err, "midwatch: the plan has no steps")
 		return nil
+	}
+	if !o.yes {
+		for i := range p.Steps {
+			s := &p.Steps[i]
+			if p.Runs(s) && (len(o.steps) == 0 || slices.Contains(o.steps, s.ID)) {
+				fmt.Fprintf(std.err, "  %d  %s\n", s.Number, report.Plain(s.Title))
+			}
+		}
 	}
 	if err := o.confirm(std, p.Hash, c.Case.ID, fmt.Sprintf("plan %s of %d steps will be carried out in %s", p.Hash, len(p.Steps), strings.Join(p.Tenants, ", "))); err != nil {
 		return err
