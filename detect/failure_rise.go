@@ -47,7 +47,7 @@ func streams() []stream {
 	return []stream{
 		{"wrong", "Wrong passwords rose above what is usual: %d accounts", "wrong passwords that nothing explains, without an application or user agent in common", casefile.Low, []string{"T1110.003"}, sprayUsers},
 		{"no_user", "Names that do not exist were tried: %d", "attempts with names that do not exist, from networks where nobody else signs in", casefile.Low, []string{"T1087.004", "T1589.002"}, sprayUsers},
-		{"right", "Right passwords were stopped more often than usual: %d accounts", "right passwords from unfamiliar networks, which a second factor, a policy or a missing permission stopped", casefile.Medium, []string{"T1110.004", "T1078.004"}, 3},
+		{"right", "Right passwords were stopped more often than usual: %d accounts", "right passwords from unfamiliar networks, which a second factor, a policy or a missing permission stopped", casefile.Medium, []string{"T1110.004", "T1078.004"}, 5},
 	}
 }
 

@@ -69,7 +69,11 @@ func (d inboxRuleHidesOrForwards) Detect(ctx context.Context, q store.Querier) (
 			if err != nil {
 				return nil, err
 			}
-			if days >= homeDays {
+			switch c := conditions(&r); {
+			case strings.HasPrefix(c, "From: ") && !strings.ContainsAny(c, ";"):
+				f.Severity = casefile.Low
+				f.Why += " The address has the owner's own name, and only the mail of one sender goes there: people do send newsletters home."
+			case days >= homeDays:
 				f.Severity = casefile.Low
 				f.Counts = append(f.Counts, casefile.Count{Name: "days before on which the account signed in from the same network", Value: float64(days), Limit: limit(homeDays)})
 				f.Why += fmt.Sprintf(" The address has the owner's own name, and the rule was made from a network in which the account had signed in on %d days before: people do send their mail home, where it is no safer.", days)

@@ -175,20 +175,6 @@ func (o *containOptions) run(ctx context.Context, std stdio, dir string) error {
 // plainError is an error whose text may hold names from a tenant.
 func plainError(err error) error { return errors.New(report.Plain(err.Error())) }
 
-func readCase(dir string) (*casefile.Case, error) {
-	path := filepath.Join(dir, casefolder.Case)
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("%w; is %s a case folder?", err, dir)
-	}
-	defer f.Close() //nolint:errcheck // read only
-	c, err := casefile.Read(f)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return c, nil
-}
-
 func writeFile(path string, write func(io.Writer) error) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600) // it names people
 	if err != nil {
@@ -326,7 +312,7 @@ func newJournalRecorder(dir string) *journalRecorder {
 	if u, err := user.Current(); err == nil && u.Username != "" {
 		name = u.Username
 	}
-	return &journalRecorder{journal.Open(filepath.Join(dir, "journal.ndjson"), now), journal.Author{Name: name, User: name}}
+	return &journalRecorder{journal.Open(filepath.Join(dir, casefolder.Journal), now), journal.Author{Name: name, User: name}}
 }
 
 // Append implements [graph.Recorder].

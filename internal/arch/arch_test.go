@@ -51,7 +51,6 @@ func allowed() map[string][]string {
 		"simulate/score":      {"simulate", "casefile"},
 		"report":              {"casefile"},
 		"internal/casefolder": {"casefile", "journal"},
-		"journal":             {},
 		"respond":             {"casefile"},
 		"respond/graph":       {"casefile", "respond"},
 		"respond/graphtest":   {"simulate"},
