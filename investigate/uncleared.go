@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"midwatch/casefile"
+	"midwatch/event"
 )
 
 // uncleared says what findings outside of campaigns leave open: accounts that
@@ -67,6 +68,32 @@ func (w *world) uncleared(c *casefile.Case) (out []casefile.Uncleared) {
 					Why: fmt.Sprintf("%s; a thief in the owner's country who copies the owner's program looks the same", lowerFirst(f.Title)), Fetch: "--asn with countries tells more of them apart", Events: firstIDs(f.Events, 20)})
 			}
 		}
+	}
+	return append(out, silentTimes(c)...)
+}
+
+// silentTimes says that nobody can be cleared of what was done while the audit
+// log has no record: who came and went in it left none.
+func silentTimes(c *casefile.Case) (out []casefile.Uncleared) {
+	for i := range c.Coverage.Matrix.Rows {
+		r := &c.Coverage.Matrix.Rows[i]
+		if r.Source != string(event.UAL) || r.Class != mailReads {
+			continue
+		}
+		var hours int64
+		var when []string
+		for _, g := range r.Gaps {
+			if g.Hours >= leastGap {
+				hours += g.Hours
+				when = append(when, fmt.Sprintf("%s to %s", g.From, g.To))
+			}
+		}
+		if hours == 0 {
+			continue
+		}
+		out = append(out, casefile.Uncleared{What: "mailboxes", Count: c.Coverage.MailAccess.MailboxesSeen, CountName: "mailboxes seen anywhere in the evidence", Certainty: casefile.Possible,
+			Why:   fmt.Sprintf("the audit log has no record of mail being read, of anybody, for %s in all (%s), where its rhythm expects some: what was done in that time is not known", plural(int(hours), "hour", "hours"), joinWords(when)),
+			Fetch: "the unified audit log for these times"})
 	}
 	return out
 }
