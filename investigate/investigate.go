@@ -235,6 +235,7 @@ func (w *world) campaign(ctx context.Context, q store.Querier, comp *component, 
 		return nil, err
 	}
 	addForwarded(camp, comp.findings)
+	w.addDelegated(camp, comp.findings)
 	for _, m := range camp.Mailboxes {
 		tenants[m.Tenant] = true
 		camp.End = casefile.Later(camp.End, m.Last)
@@ -315,6 +316,50 @@ func addForwarded(camp *casefile.Campaign, fs []casefile.Finding) {
 		}
 		return strings.Compare(a.UPN, b.UPN)
 	})
+}
+
+// addDelegated adds mailboxes to which the actor gave somebody standing access:
+// reads by delegates are recorded where the delegate's own account is known to
+// be the actor's, and possible where it is not.
+func (w *world) addDelegated(camp *casefile.Campaign, fs []casefile.Finding) {
+	for i := range fs {
+		f := &fs[i]
+		if f.Detector != "mailbox_delegation" || f.Severity.Rank() < casefile.Medium.Rank() {
+			continue
+		}
+		for _, m := range entities(f, casefile.Mailbox, casefile.RoleTarget) {
+			upn := w.alias(m)
+			win := casefile.Window{From: f.First, Certainty: casefile.Possible, Events: firstIDs(f.Events, 10), Why: "standing access to it was given (" + f.Title + "); no record shows that it was used, and none would have to"}
+			k := slices.IndexFunc(camp.Mailboxes, func(x casefile.MailboxRef) bool { return x.UPN == upn })
+			if k < 0 {
+				camp.Mailboxes = append(camp.Mailboxes, casefile.MailboxRef{UPN: upn, Tenant: f.Tenant, Certainty: casefile.Possible, Events: win.Events, EventCount: int64(len(win.Events)), Why: win.Why})
+				k = len(camp.Mailboxes) - 1
+				camp.Mailboxes[k].Counts.Mailboxes.Possible = 1
+			}
+			camp.Mailboxes[k].Windows = append(camp.Mailboxes[k].Windows, win)
+			camp.Mailboxes[k].Counts.Windows++
+		}
+	}
+}
+
+// alias is the address of a mailbox that a record names by its alias alone,
+// when only one address has that name.
+func (w *world) alias(name string) string {
+	if strings.Contains(name, "@") {
+		return name
+	}
+	found := map[string]bool{}
+	for _, m := range []map[string]string{w.mailboxes, w.people} {
+		for _, upn := range m {
+			if local, _, ok := strings.Cut(upn, "@"); ok && strings.EqualFold(local, name) {
+				found[upn] = true
+			}
+		}
+	}
+	if len(found) == 1 {
+		return sortedKeys(found)[0]
+	}
+	return name
 }
 
 // cited lists every event id that a case names.

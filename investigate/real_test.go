@@ -345,7 +345,8 @@ func TestInvictus(t *testing.T) {
 	if p.Accounts[0].UPN != "a.thulile@dutchmasterz.onmicrosoft.com" || p.Accounts[0].Role != casefile.AccountCompromised {
 		t.Errorf("first account %+v", p.Accounts[0])
 	}
-	if len(p.Mailboxes) != 1 || len(p.Mailboxes[0].Messages) == 0 {
+	// One was read; two more were given to an account that the actor made.
+	if len(p.Mailboxes) != 3 || len(p.Mailboxes[0].Messages) != 31 || p.Reach.Mailboxes != (casefile.PerCertainty{Confirmed: 1, Possible: 2}) {
 		t.Errorf("mailboxes %+v", p.Mailboxes)
 	}
 	if !slices.ContainsFunc(p.Apps, func(a casefile.AppRef) bool { return a.Name == "rnicrosoft_office" }) {
