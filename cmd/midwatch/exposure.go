@@ -116,6 +116,13 @@ func runExposure(ctx context.Context, std stdio, dir string, o exposureOptions) 
 	if opts.Salt, err = earlierSalt(filepath.Join(dir, exposureFile)); err != nil {
 		return err
 	}
+	said, err := openJournal(dir).Entries()
+	if err != nil {
+		return err
+	}
+	if opts.States, _, err = secretStates(said); err != nil {
+		return err
+	}
 	l, err := parseStore(dir)
 	if err != nil {
 		return fmt.Errorf("%w; is %s a case folder?", err, dir)
