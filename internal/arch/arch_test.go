@@ -49,6 +49,8 @@ func allowed() map[string][]string {
 		"exposure/score":      {"simulate", "casefile", "exposure"},
 		"simulate":            {},
 		"simulate/score":      {"simulate", "casefile"},
+		"respond/notice":      {"casefile", "exposure", "respond/clock"},
+		"respond/clock":       {"casefile", "exposure"},
 		"report":              {"casefile"},
 		"internal/casefolder": {"casefile", "journal"},
 		"respond":             {"casefile"},
@@ -65,7 +67,7 @@ func allowed() map[string][]string {
 		"internal/engines":                 {},
 		"internal/bench":                   {"detect", "detect/sigmarules", "enrich", "event", "ingest", "investigate", "parse", "simulate", "store", "store/clickhouse", "store/duckdb", "internal/clickhousetest"},
 		"internal/eval":                    {"casefile", "event", "simulate", "simulate/score", "store", "store/duckdb"},
-		"cmd/midwatch":                     {"actor", "casefile", "config", "detect", "detect/sigmarules", "enrich", "event", "exposure", "exposure/score", "ingest", "investigate", "parse", "report", "rules", "sigma", "store", "store/clickhouse", "store/duckdb", "internal/casefolder", "internal/progress", "journal", "simulate", "simulate/score", "respond", "respond/graph"},
+		"cmd/midwatch":                     {"actor", "casefile", "config", "detect", "detect/sigmarules", "enrich", "event", "exposure", "exposure/score", "ingest", "investigate", "parse", "report", "rules", "sigma", "store", "store/clickhouse", "store/duckdb", "internal/casefolder", "internal/progress", "journal", "simulate", "simulate/score", "respond", "respond/graph", "respond/clock", "respond/notice"},
 	}
 }
 
