@@ -49,7 +49,7 @@ func allowed() map[string][]string {
 		"exposure/score":      {"simulate", "casefile", "exposure"},
 		"simulate":            {},
 		"simulate/score":      {"simulate", "casefile"},
-		"respond/notice":      {"casefile", "exposure", "respond/clock"},
+		"respond/notice":      {"casefile", "exposure", "report", "respond/clock"},
 		"respond/clock":       {"casefile", "exposure"},
 		"report":              {"casefile"},
 		"internal/casefolder": {"casefile", "journal"},

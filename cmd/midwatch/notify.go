@@ -1,0 +1,524 @@
+package main
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"midwatch/internal/casefolder"
+	"midwatch/journal"
+	"midwatch/report"
+	"midwatch/respond/clock"
+	"midwatch/respond/notice"
+)
+
+// The notices of a case, and what is beside them.
+const (
+	noticesFolder = "notices"
+	noticesIndex  = "index.json"
+	noticesKey    = "key" // what codes are made with; who has it can make codes
+	contactFile   = "contact.yaml"
+	earlierFolder = "earlier" // files of versions that were replaced
+)
+
+// act is something that was done or decided, as the journal has it.
+type act struct {
+	seq    int64
+	time   time.Time
+	author string
+	text   string
+	kind   journal.Kind
+}
+
+// Words are the act in one line.
+func (a *act) Words() string {
+	return fmt.Sprintf("%s UTC: %s (%s)", a.time.Format("2 January 2006, 15:04"), a.text, a.author)
+}
+
+// journalActs are the decisions of a journal, without those about clocks, and
+// the containment steps that were carried out and not taken back.
+func journalActs(es []journal.Entry) (out []act, err error) {
+	for i := range es {
+		e := &es[i]
+		a := act{e.Seq, e.Time, e.Author.Name, "", e.Kind}
+		switch e.Kind {
+		case journal.Decision:
+			var p struct {
+				Type string `json:"type"`
+				Text string `json:"text"`
+			}
+			if err := e.Decode(&p); err != nil {
+				return nil, err
+			}
+			if p.Type != "" || p.Text == "" {
+				continue
+			}
+			a.text = p.Text
+		case journal.ContainStep:
+			var p struct {
+				What  string `json:"what"`
+				Step  string `json:"step"`
+				Title string `json:"title"`
+				State string `json:"state"`
+			}
+			if err := e.Decode(&p); err != nil {
+				return nil, err
+			}
+			if p.What == "undo_result" {
+				out = slices.DeleteFunc(out, func(b act) bool { return b.kind == journal.ContainStep && b.text == p.Title })
+				continue
+			}
+			if p.What != "result" || p.State != "done" || p.Title == "" {
+				continue
+			}
+			a.text = p.Title
+		default:
+			continue
+		}
+		out = append(out, a)
+	}
+	return out, nil
+}
+
+type notifyOptions struct {
+	out, templates, contact string
+	json                    bool
+}
+
+func newNotify(std stdio) *cobra.Command {
+	var o notifyOptions
+	c := &cobra.Command{
+		Use:   "notify CASE",
+		Short: "Draft what to tell each employee, outside party and authority; nothing is sent",
+		Long: `Draft a notice for each owner of a mailbox that was reached, each organization or
+person outside with mail in it (from midwatch exposure), and each authority of the
+contact file: what happened, which of their own messages were reached and how surely,
+what to change, whom to ask, and a code with which they can find out that the notice
+is genuine. Drafts are mail files (.eml, which mail programs open for writing),
+Markdown, and a table of the recipient's messages, below CASE/notices.
+
+Midwatch sends nothing. Drafts have no links. No message body and no secret is in
+them. docs/NOTICES.md describes what is in a notice, and how to replace the templates.
+
+Run again it writes only what has changed, and says what differs from what was sent.
+The exit status is 1 when a recipient was not told yet, or was told something else.`,
+		Example: `  midwatch notify templates my-templates          # with an example of a contact file
+  midwatch notify incident.case --contact my-templates/contact.yaml
+  midwatch notify state incident.case n-3f0a52c1d2e3f4a5 sent --at 2024-01-20T10:00:00Z
+  midwatch notify list incident.case
+  midwatch notify verify incident.case "BCDF-GHJK-MPQR-TVWX"`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error { return runNotify(c, std, args[0], o) },
+	}
+	f := c.Flags()
+	f.StringVar(&o.contact, "contact", "", "YAML file with who writes and whom recipients ask (default: that of the last run)")
+	f.StringVar(&o.templates, "templates", "", "folder with templates of yours (default: built in)")
+	f.StringVar(&o.out, "out", "", "copy the drafts to this folder, too")
+	f.BoolVar(&o.json, "json", false, "print JSON")
+	c.AddCommand(newNotifyTemplates(std), newNotifyState(std), newNotifyList(std), newNotifyVerify(std))
+	return c
+}
+
+func runNotify(c *cobra.Command, std stdio, path string, o notifyOptions) error {
+	dir, err := caseFolder(path)
+	if err != nil {
+		return err
+	}
+	templates, err := notice.ReadTemplates(o.templates)
+	if err != nil {
+		return err
+	}
+	// Held until all is written: a case that is made anew takes the notices along.
+	held, err := openJournal(dir).Lock(c.Context())
+	switch {
+	case errors.Is(err, errors.ErrUnsupported): // nobody replaces a case here meanwhile
+	case err != nil:
+		return err
+	default:
+		defer held.Unlock()
+	}
+	folder := filepath.Join(dir, noticesFolder)
+	contactPath := o.contact
+	if contactPath == "" {
+		contactPath = filepath.Join(folder, contactFile)
+		if _, err := os.Stat(contactPath); errors.Is(err, fs.ErrNotExist) {
+			return errors.New("--contact is missing: a notice has to say whom to ask; `midwatch notify templates DIR` writes an example of the file")
+		}
+	}
+	contactText, err := os.ReadFile(contactPath)
+	if err != nil {
+		return fmt.Errorf("--contact: %w", err)
+	}
+	contact, err := notice.ParseContact(contactPath, strings.NewReader(string(contactText)))
+	if err != nil {
+		return err
+	}
+	in, states, err := noticeInput(dir, contact)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Join(folder, earlierFolder), 0o700); err != nil {
+		return err
+	}
+	key, err := noticeKey(filepath.Join(folder, noticesKey))
+	if err != nil {
+		return err
+	}
+	before, err := readNotices(dir)
+	if err != nil {
+		return err
+	}
+	list, stale := notice.Build(in)
+	made := now().UTC().Truncate(time.Second)
+	var drafts []*notice.Draft
+	for i := range list {
+		d, err := notice.Render(templates, &list[i], contact, in.Case.Case.ID, key, made)
+		if err != nil {
+			return fmt.Errorf("%w; nothing was written", err)
+		}
+		drafts = append(drafts, d)
+	}
+	index, changes := notice.Update(before, in.Case.Case.ID, drafts, sha256Hex, made)
+	if err := writeNotices(folder, index, changes, contactText); err != nil {
+		return err
+	}
+	if o.out != "" {
+		if err := copyDrafts(o.out, folder, index); err != nil {
+			return fmt.Errorf("--out: %w", err)
+		}
+	}
+	stand := notice.Stand(index, states)
+	if o.json {
+		if err := printNotices(std, index, stand, changes); err != nil {
+			return err
+		}
+	} else {
+		notifySummary(std, folder, in, index, stand, changes, contact, stale)
+	}
+	return noticeStatus(stand)
+}
+
+// noticeInput reads what notices are made from.
+func noticeInput(dir string, contact *notice.Contact) (*notice.Input, map[string][]notice.State, error) {
+	kase, err := readCase(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	in := &notice.Input{Case: kase, Contact: contact}
+	if in.Exposure, err = readExposure(dir); err != nil {
+		return nil, nil, err
+	}
+	if x := in.Exposure; x != nil && x.Case != kase.Case.ID {
+		return nil, nil, fmt.Errorf("%s is of %s, and the case is %s by now; run `midwatch exposure %s --mail PATH...` again", exposureFile, x.Case, kase.Case.ID, dir)
+	}
+	es, err := openJournal(dir).Entries()
+	if err != nil {
+		return nil, nil, err
+	}
+	if in.States, _, err = secretStates(es); err != nil {
+		return nil, nil, err
+	}
+	acts, err := journalActs(es)
+	if err != nil {
+		return nil, nil, err
+	}
+	told := map[int64]bool{}
+	for _, a := range acts {
+		switch {
+		case a.kind == journal.ContainStep:
+			in.Contain = append(in.Contain, a.text)
+		case slices.Contains(contact.Decisions, a.seq):
+			in.Decided = append(in.Decided, a.text)
+			told[a.seq] = true
+		}
+	}
+	for _, seq := range contact.Decisions {
+		if !told[seq] {
+			return nil, nil, fmt.Errorf("contact file: decisions: entry %d of the journal is no decision; `midwatch journal show %s` shows them", seq, dir)
+		}
+	}
+	states, err := noticeStates(es)
+	in.Sent = states
+	return in, states, err
+}
+
+// noticeStates are what became of notices, by id.
+func noticeStates(es []journal.Entry) (map[string][]notice.State, error) {
+	out := map[string][]notice.State{}
+	for i := range es {
+		if es[i].Kind != journal.NoticeState {
+			continue
+		}
+		var s notice.State
+		if err := es[i].Decode(&s); err != nil {
+			return nil, err
+		}
+		out[s.ID] = append(out[s.ID], s)
+	}
+	return out, nil
+}
+
+// noticeKey reads the key of a case, or makes one. It is never made anew: the
+// codes that were sent would be worth nothing.
+func noticeKey(path string) ([]byte, error) {
+	const size = 32
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		b = make([]byte, size)
+		if _, err := rand.Read(b); err != nil {
+			return nil, err
+		}
+		return b, replaceFile(path, b)
+	}
+	if err == nil && len(b) != size {
+		err = fmt.Errorf("%s has %d bytes and not %d: it is no key, and without the key codes cannot be verified; take it from a backup", path, len(b), size)
+	}
+	return b, err
+}
+
+// replaceFile writes a file beside its place and renames it.
+func replaceFile(path string, b []byte) error {
+	tmp := path + ".tmp"
+	if err := casefolder.WriteFile(tmp, func(w io.Writer) error { _, err := w.Write(b); return err }); err != nil {
+		return err
+	}
+	f, err := os.Open(tmp)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(tmp, path)
+}
+
+func readNotices(dir string) (*notice.Index, error) {
+	f, err := os.Open(filepath.Join(dir, noticesFolder, noticesIndex))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // read only
+	return notice.ReadIndex(f)
+}
+
+func sha256Hex(b []byte) string {
+	h := sha256.Sum256(b)
+	return hex.EncodeToString(h[:])
+}
+
+// writeNotices writes what changed. The index comes last: until then the one
+// that is there names files that are there, but for those just replaced.
+func writeNotices(folder string, index *notice.Index, changes []notice.Change, contact []byte) error {
+	for _, c := range changes {
+		if c.Draft == nil {
+			continue
+		}
+		if c.Was != nil {
+			for name := range c.Was.Files {
+				old := filepath.Join(folder, earlierFolder, c.Was.Content[:8]+"-"+name)
+				if err := os.Rename(filepath.Join(folder, name), old); err != nil && !errors.Is(err, fs.ErrNotExist) {
+					return err
+				}
+			}
+		}
+		for name, b := range c.Draft.Files {
+			if err := replaceFile(filepath.Join(folder, name), b); err != nil {
+				return err
+			}
+		}
+	}
+	// A draft that somebody removed is made again.
+	var b strings.Builder
+	if err := index.Write(&b); err != nil {
+		return err
+	}
+	if err := replaceFile(filepath.Join(folder, contactFile), contact); err != nil {
+		return err
+	}
+	return replaceFile(filepath.Join(folder, noticesIndex), []byte(b.String()))
+}
+
+func copyDrafts(to, folder string, index *notice.Index) error {
+	if err := os.MkdirAll(to, 0o700); err != nil {
+		return err
+	}
+	for _, e := range index.Notices {
+		if e.Gone {
+			continue
+		}
+		for name := range e.Files {
+			b, err := os.ReadFile(filepath.Join(folder, name))
+			if err != nil {
+				return err
+			}
+			if err := replaceFile(filepath.Join(to, name), b); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func noticeStatus(stand []notice.Standing) error {
+	for _, s := range stand {
+		if s.Told == nil || s.Changed == "facts" || s.Changed == "gone" {
+			return status(exitFindings)
+		}
+	}
+	return nil
+}
+
+func printNotices(std stdio, index *notice.Index, stand []notice.Standing, changes []notice.Change) error {
+	type change struct {
+		ID   string `json:"id"`
+		What string `json:"what"`
+	}
+	cs := []change{}
+	for _, c := range changes {
+		cs = append(cs, change{c.Entry.ID, c.What})
+	}
+	return printJSON(std, struct {
+		Case    string            `json:"case"`
+		Written []change          `json:"changes"`
+		Notices []notice.Standing `json:"notices"`
+	}{index.Case, cs, stand})
+}
+
+func notifySummary(std stdio, folder string, in *notice.Input, index *notice.Index, stand []notice.Standing, changes []notice.Change, contact *notice.Contact, stale bool) {
+	n, what := map[notice.Kind]int{}, map[string]int{}
+	nobody := 0
+	for _, e := range index.Notices {
+		if !e.Gone {
+			n[e.Kind]++
+			if len(e.To) == 0 {
+				nobody++
+			}
+		}
+	}
+	for _, c := range changes {
+		what[c.What]++
+	}
+	fmt.Fprintf(std.out, "Notices, case %s: %d for employees, %d for parties outside, %d for authorities\n%d new, %d changed, %d no longer affected, %d as they were. Midwatch sends nothing.\n",
+		report.Plain(index.Case), n[notice.Employee], n[notice.Outside], n[notice.Regulator], what["new"], what["changed"], what["gone"], len(index.Notices)-len(changes))
+	writeStanding(std, stand)
+	fmt.Fprintln(std.out, "\nTO DO")
+	if nobody > 0 {
+		writeLines(std, "  - ", fmt.Sprintf("%d drafts are addressed to nobody: name somebody under parties: or regulators: in the contact file", nobody))
+	}
+	if in.Exposure == nil {
+		writeLines(std, "  - ", "no exposure.json: nobody outside is known, nor what was in the messages; run midwatch exposure with --mail first")
+	}
+	if stale {
+		writeLines(std, "  - ", "exposure.json knows of access that the case no longer has, which was left out; run midwatch exposure again")
+	}
+	for i := range in.Case.Campaigns {
+		for _, u := range in.Case.Campaigns[i].CannotClear {
+			writeLines(std, "  - ", fmt.Sprintf("%d %s cannot be cleared and have no notice: nothing says that they were reached. Decide whether to tell their owners.", u.Count, u.CountName))
+		}
+	}
+	writeLines(std, "  - ", "read the drafts, send them yourself, then: midwatch notify state CASE ID sent --at TIME")
+	writeLines(std, "  - ", "whoever answers the telephone needs: midwatch notify verify CASE CODE")
+	fmt.Fprintf(std.out, "\nNotices:  %s\n", report.Plain(folder))
+}
+
+// writeStanding lists notices by whether their recipients know what they say.
+func writeStanding(std stdio, stand []notice.Standing) {
+	for _, g := range []struct {
+		head string
+		is   func(*notice.Standing) bool
+	}{
+		{"NOT TOLD YET", func(s *notice.Standing) bool { return s.Told == nil }},
+		{"TOLD SOMETHING ELSE", func(s *notice.Standing) bool { return s.Changed == "facts" || s.Changed == "gone" }},
+		{"TOLD", func(s *notice.Standing) bool { return s.Told != nil && (s.Changed == "" || s.Changed == "wording") }},
+	} {
+		first := true
+		for i := range stand {
+			s := &stand[i]
+			if !g.is(s) {
+				continue
+			}
+			if first {
+				fmt.Fprintf(std.out, "\n%s\n", g.head)
+				first = false
+			}
+			e := s.Entry
+			to := "to nobody yet"
+			if len(e.To) > 0 {
+				to = "to " + e.To[0].Address
+			}
+			if e.Kind == notice.Employee || len(e.To) > 0 && e.To[0].Address == e.Recipient {
+				to = ""
+			}
+			line := fmt.Sprintf("%s  %s  %s  %s messages", e.ID, e.Kind, e.Recipient, clock.Words(e.Counts))
+			if e.Secrets > 0 {
+				line += fmt.Sprintf(", %d secrets", e.Secrets)
+			}
+			if to != "" {
+				line += "  (" + to + ")"
+			}
+			fmt.Fprintln(std.out, "  "+report.Plain(line))
+			if s.Told == nil {
+				continue
+			}
+			var became []string
+			for _, n := range notice.StateNames() {
+				if st := s.Last[n]; st != nil {
+					became = append(became, string(n)+" "+st.At.Format("2 Jan 2006 15:04")+" UTC")
+				}
+			}
+			text := strings.Join(became, ", ")
+			switch s.Changed {
+			case "facts":
+				text += fmt.Sprintf("; was told %s messages and %d secrets, now %s and %d", clock.Words(s.Told.Counts), s.Told.Secrets, clock.Words(e.Counts), e.Secrets)
+				if s.Told.Counts == e.Counts && s.Told.Secrets == e.Secrets {
+					text += ", which are not the same ones"
+				}
+			case "gone":
+				text += fmt.Sprintf("; was told %s messages, and the case no longer says so: take it back", clock.Words(s.Told.Counts))
+			case "wording":
+				text += "; the draft is worded differently since, about the same messages"
+			}
+			writeLines(std, "      ", text)
+		}
+	}
+}
+
+func newNotifyTemplates(std stdio) *cobra.Command {
+	return &cobra.Command{
+		Use:     "templates DIR",
+		Short:   "Write the built-in templates and an example of a contact file into a folder",
+		Example: `  midwatch notify templates my-templates`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if err := os.MkdirAll(args[0], 0o755); err != nil {
+				return err
+			}
+			for _, name := range notice.TemplateFiles() {
+				b, err := notice.TemplateFile(name)
+				if err != nil {
+					return err
+				}
+				path := filepath.Join(args[0], name)
+				if err := writeNew(path, func(w *strings.Builder) error { _, err := w.Write(b); return err }); err != nil {
+					return err
+				}
+				fmt.Fprintln(std.out, report.Plain(path))
+			}
+			return nil
+		},
+	}
+}

@@ -1,0 +1,214 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"midwatch/casefile"
+	"midwatch/journal"
+	"midwatch/report"
+	"midwatch/respond/clock"
+	"midwatch/respond/notice"
+)
+
+// notices reads the index of a case that has one.
+func notices(path string) (dir string, x *notice.Index, err error) {
+	if dir, err = caseFolder(path); err != nil {
+		return "", nil, err
+	}
+	if x, err = readNotices(dir); err != nil {
+		return "", nil, err
+	}
+	if x == nil {
+		return "", nil, fmt.Errorf("%s has no notices; `midwatch notify %s --contact FILE` makes them", dir, dir)
+	}
+	return dir, x, nil
+}
+
+func newNotifyState(std stdio) *cobra.Command {
+	var o addOptions
+	var when, reason string
+	c := &cobra.Command{
+		Use:   "state CASE ID sent|read|acknowledged",
+		Short: "Write down that a notice was sent, read or acknowledged",
+		Long: `Write down what became of a notice: an entry in the case's journal, with the hash of
+the version that it is about. Later runs say when that version no longer holds.`,
+		Example: `  midwatch notify state incident.case n-3f0a52c1d2e3f4a5 sent --at 2024-01-20T10:00:00Z
+  midwatch notify state incident.case n-3f0a52c1d2e3f4a5 acknowledged --reason "called back, code verified"`,
+		Args: cobra.ExactArgs(3),
+		RunE: func(c *cobra.Command, args []string) error {
+			dir, x, err := notices(args[0])
+			if err != nil {
+				return err
+			}
+			state := notice.StateName(args[2])
+			if !slices.Contains(notice.StateNames(), state) {
+				return fmt.Errorf("%q is no state; it is sent, read or acknowledged", args[2])
+			}
+			e := x.Find(args[1])
+			if e == nil {
+				return fmt.Errorf("no notice of this case is %q; `midwatch notify list %s` shows them", args[1], dir)
+			}
+			s := notice.State{ID: e.ID, Recipient: e.Recipient, State: state, At: casefile.TimeOf(now()), Content: e.Content, Facts: e.Facts, Counts: e.Counts, Secrets: e.Secrets, Reason: reason}
+			if when != "" {
+				if s.At, err = momentFlag(when); err != nil {
+					return err
+				}
+			}
+			es, err := openJournal(dir).Entries()
+			if err != nil {
+				return err
+			}
+			all, err := noticeStates(es)
+			if err != nil {
+				return err
+			}
+			var told *notice.State
+			for i := range all[e.ID] {
+				if all[e.ID][i].State == notice.Sent {
+					told = &all[e.ID][i]
+				}
+			}
+			switch {
+			case state == notice.Sent && e.Gone:
+				return fmt.Errorf("the case no longer says that %s is affected: there is nothing to send", report.Plain(e.Recipient))
+			case state != notice.Sent && told == nil:
+				return fmt.Errorf("%s was not sent yet, as far as the journal says; write down that first", e.ID)
+			case state != notice.Sent:
+				// It is about what was sent, whatever the draft says by now.
+				s.Content, s.Facts, s.Counts, s.Secrets = told.Content, told.Facts, told.Counts, told.Secrets
+			}
+			entry, err := o.append(c, dir, journal.NoticeState, s)
+			if err != nil {
+				return err
+			}
+			return o.announce(std, &entry)
+		},
+	}
+	c.Flags().StringVar(&when, "at", "", "when, with its zone: 2024-01-20T10:00:00Z (default: now)")
+	c.Flags().StringVar(&reason, "reason", "", "how, or by whom")
+	o.add(c)
+	return c
+}
+
+func newNotifyList(std stdio) *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "list CASE",
+		Short: "Show who was told what, who was not told yet, and who was told something else",
+		Long: `Show who was not told yet, who was told something that is different by now, and who
+knows what there is to know. It shows the notices of the last run of midwatch notify.
+
+The exit status is 1 when somebody was not told, or was told something else.`,
+		Example: `  midwatch notify list incident.case --json | jq -r '.notices[] | select(.told == null) | .notice.recipient'`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			dir, x, err := notices(args[0])
+			if err != nil {
+				return err
+			}
+			es, err := openJournal(dir).Entries()
+			if err != nil {
+				return err
+			}
+			states, err := noticeStates(es)
+			if err != nil {
+				return err
+			}
+			stand := notice.Stand(x, states)
+			if asJSON {
+				if err := printNotices(std, x, stand, nil); err != nil {
+					return err
+				}
+				return noticeStatus(stand)
+			}
+			kase, err := readCase(dir)
+			if err != nil {
+				return err
+			}
+			if kase.Case.ID != x.Case {
+				fmt.Fprintf(std.out, "The notices are of %s, and the case is %s by now: run midwatch notify again.\n", report.Plain(x.Case), report.Plain(kase.Case.ID))
+			}
+			writeStanding(std, stand)
+			return noticeStatus(stand)
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}
+
+func newNotifyVerify(std stdio) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "verify CASE CODE",
+		Short: "Say which notice a code is of, and whether it is genuine",
+		Long: `Say which notice a code is of that somebody reads to you, and whether it is genuine.
+Ask the caller to whom their notice is addressed and how many messages it names, and
+compare: a code that was copied from another notice is genuine, and not theirs.
+
+The exit status is 0 for a genuine code of what is said now, and 1 for one that is
+unknown, of an earlier version, or of a draft that was altered since.`,
+		Example: `  midwatch notify verify incident.case bcdf ghjk mpqr tvwx`,
+		Args:    cobra.MinimumNArgs(2),
+		RunE: func(_ *cobra.Command, args []string) error {
+			dir, x, err := notices(args[0])
+			if err != nil {
+				return err
+			}
+			folder := filepath.Join(dir, noticesFolder)
+			key, err := os.ReadFile(filepath.Join(folder, noticesKey))
+			if err != nil {
+				return fmt.Errorf("%w; without the key no code can be verified: take it from a backup", err)
+			}
+			code := notice.NormalCode(strings.Join(args[1:], " "))
+			if code == "" {
+				fmt.Fprintln(std.out, "UNKNOWN: no code of ours looks like this; it has sixteen letters in four groups. Ask the caller to read it again.")
+				return status(exitFindings)
+			}
+			e, v, current := x.ByCode(key, code)
+			if e == nil {
+				fmt.Fprintln(std.out, "UNKNOWN: no notice of this case has this code. The message that the caller has is not ours, or the code was misread.\nAsk them to open nothing, to answer nothing, and to send us the message.")
+				return status(exitFindings)
+			}
+			fmt.Fprintf(std.out, "GENUINE: the code is of notice %s\n  for       %s (%s)\n  made      %s UTC\n", e.ID, report.Plain(e.Recipient), e.Kind, v.Made.Format("2 January 2006, 15:04"))
+			bad := !current
+			if current {
+				fmt.Fprintf(std.out, "  messages  %s\n", clock.Words(e.Counts))
+				names := slices.Sorted(func(yield func(string) bool) {
+					for n := range v.Files {
+						if !yield(n) {
+							return
+						}
+					}
+				})
+				for _, name := range names {
+					b, err := os.ReadFile(filepath.Join(folder, name))
+					switch {
+					case errors.Is(err, os.ErrNotExist):
+						continue
+					case err != nil:
+						return err
+					case sha256Hex(b) != v.Files[name]:
+						fmt.Fprintf(std.out, "ALTERED: %s is not as Midwatch made it: what was sent may say something else.\n", report.Plain(name))
+						bad = true
+					}
+				}
+				fmt.Fprintln(std.out, "Ask the caller to whom it is addressed and how many messages it names: both have to be as above.")
+			} else if e.Gone {
+				fmt.Fprintln(std.out, "TAKEN BACK: the case no longer says that the recipient is affected.")
+			} else {
+				fmt.Fprintf(std.out, "REPLACED: it is an earlier version. Today's says %s messages.\n", clock.Words(e.Counts))
+			}
+			if bad {
+				return status(exitFindings)
+			}
+			return nil
+		},
+	}
+	return c
+}
