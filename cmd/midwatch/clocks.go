@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 	_ "time/tzdata" // New York's clock, also where the system has no zones
@@ -173,6 +175,7 @@ func showClocks(std stdio, path string, o clocksOptions) error {
 	} else {
 		fmt.Fprintf(std.out, "Disclosure clocks, case %s, at %s\nNo legal advice. Midwatch hands in nothing; docs/CLOCKS.md has the rules and their sources.\n", report.Plain(l.kase.Case.ID), clock.Moment(l.now, l.zone))
 		var idle []string
+		slices.SortStableFunc(rows, func(a, b row) int { return urgency(&a.Status, &b.Status) })
 		for i := range rows {
 			if rows[i].State == clock.NotStarted && !o.all {
 				idle = append(idle, rows[i].Clock.ID)
@@ -193,6 +196,23 @@ func showClocks(std stdio, path string, o clocksOptions) error {
 		return status(exitFindings)
 	}
 	return nil
+}
+
+// urgency puts what is due first before what is due later, what has no time
+// after it, and what is done or has not started last.
+func urgency(a, b *clock.Status) int {
+	rank := func(s *clock.Status) int {
+		switch {
+		case s.State == clock.Done:
+			return 2
+		case s.State == clock.NotStarted:
+			return 3
+		case s.Due.IsZero():
+			return 1
+		}
+		return 0
+	}
+	return cmp.Or(rank(a)-rank(b), a.Due.Compare(b.Due.Time))
 }
 
 func writeClock(std stdio, s *clock.Status, content []clock.Item, zone *time.Location) {
@@ -248,9 +268,11 @@ func writeClock(std stdio, s *clock.Status, content []clock.Item, zone *time.Loc
 func writeLines(std stdio, indent, text string) {
 	for i, line := range wrapped(report.Plain(text), listWidth-len(indent)-2) {
 		if i > 0 {
-			line = "  " + line
+			line = strings.Repeat(" ", len(indent)+2) + line
+		} else {
+			line = indent + line
 		}
-		fmt.Fprintln(std.out, indent+line)
+		fmt.Fprintln(std.out, line)
 	}
 }
 

@@ -189,7 +189,10 @@ func runNotify(c *cobra.Command, std stdio, path string, o notifyOptions) error 
 		}
 		drafts = append(drafts, d)
 	}
-	index, changes := notice.Update(before, in.Case.Case.ID, drafts, sha256Hex, made)
+	index, changes := notice.Update(before, in.Case.Case.ID, drafts, sha256Hex, func(name string) bool {
+		_, err := os.Lstat(filepath.Join(folder, name))
+		return err == nil
+	}, made)
 	if err := writeNotices(folder, index, changes, contactText); err != nil {
 		return err
 	}
@@ -341,7 +344,6 @@ func writeNotices(folder string, index *notice.Index, changes []notice.Change, c
 			}
 		}
 	}
-	// A draft that somebody removed is made again.
 	var b strings.Builder
 	if err := index.Write(&b); err != nil {
 		return err
@@ -413,11 +415,15 @@ func notifySummary(std stdio, folder string, in *notice.Input, index *notice.Ind
 		what[c.What]++
 	}
 	fmt.Fprintf(std.out, "Notices, case %s: %d for employees, %d for parties outside, %d for authorities\n%d new, %d changed, %d no longer affected, %d as they were. Midwatch sends nothing.\n",
-		report.Plain(index.Case), n[notice.Employee], n[notice.Outside], n[notice.Regulator], what["new"], what["changed"], what["gone"], len(index.Notices)-len(changes))
+		report.Plain(index.Case), n[notice.Employee], n[notice.Outside], n[notice.Regulator], what["new"]+what["made again"], what["changed"], what["gone"], len(index.Notices)-len(changes))
 	writeStanding(std, stand)
+	if len(stand) == 0 {
+		fmt.Fprintln(std.out, "The case does not say that anybody's mail was reached: there is nobody to tell.")
+		return
+	}
 	fmt.Fprintln(std.out, "\nTO DO")
 	if nobody > 0 {
-		writeLines(std, "  - ", fmt.Sprintf("%d drafts are addressed to nobody: name somebody under parties: or regulators: in the contact file", nobody))
+		writeLines(std, "  - ", fmt.Sprintf("drafts that are addressed to nobody: %d. Name somebody under parties: or regulators: in the contact file", nobody))
 	}
 	if in.Exposure == nil {
 		writeLines(std, "  - ", "no exposure.json: nobody outside is known, nor what was in the messages; run midwatch exposure with --mail first")
@@ -465,7 +471,7 @@ func writeStanding(std stdio, stand []notice.Standing) {
 			}
 			line := fmt.Sprintf("%s  %s  %s  %s messages", e.ID, e.Kind, e.Recipient, clock.Words(e.Counts))
 			if e.Secrets > 0 {
-				line += fmt.Sprintf(", %d secrets", e.Secrets)
+				line += fmt.Sprintf(", %d to change", e.Secrets)
 			}
 			if to != "" {
 				line += "  (" + to + ")"

@@ -43,8 +43,10 @@ func Build(in *Input) (list []Notice, stale bool) {
 			b.secrets[x.Rotation[i].Fingerprint] = &x.Rotation[i]
 		}
 	}
-	list = slices.Concat(b.employees(), b.outside(), b.regulators())
-	return list, stale
+	if list = slices.Concat(b.employees(), b.outside()); len(list) == 0 {
+		return nil, stale // nothing was reached: nobody has to be told
+	}
+	return append(list, b.regulators()...), stale
 }
 
 type builder struct {
@@ -115,8 +117,13 @@ func (b *builder) employees() (out []Notice) {
 			theirs = append(theirs, m)
 		}
 		n.Secrets = b.secretsIn(theirs, func(s *exposure.Secret) (yours, told bool) {
-			return s.Owner.Side == "own", s.Owner.Side != "counterparty"
+			return s.Owner.Side == "own", true
 		})
+		for j := range n.Secrets {
+			if s := b.secrets[n.Secrets[j].Fingerprint]; s.Owner.Side == "counterparty" {
+				n.Secrets[j].Owner = s.Owner.Organization
+			}
+		}
 		n.Personal = personal(theirs)
 		n.read()
 		n.finish(b.in)
@@ -276,7 +283,7 @@ func (b *builder) regulators() (out []Notice) {
 			plus(&o.Mailboxes, k.Reach.Mailboxes)
 			plus(&o.Messages, k.Reach.Messages)
 			o.Folders += k.Reach.WholeFolders
-			for _, u := range k.CannotClear {
+			for _, u := range k.CannotClear { // which the verdict may leave out
 				n.Limits = append(n.Limits, fmt.Sprintf("%d %s cannot be cleared: %s", u.Count, u.CountName, u.Why))
 			}
 		}
@@ -285,7 +292,9 @@ func (b *builder) regulators() (out []Notice) {
 			case casefile.Fact:
 				o.Verdict = append(o.Verdict, s.Text)
 			case casefile.Limit:
-				n.Limits = append(n.Limits, s.Text)
+				if !strings.Contains(s.Text, " cannot be cleared: ") { // said above, of every campaign
+					n.Limits = append(n.Limits, s.Text)
+				}
 			}
 		}
 		if x := b.in.Exposure; x != nil {
@@ -395,7 +404,7 @@ func (b *builder) secretsIn(theirs []*exposure.Message, whose func(*exposure.Sec
 		}
 		for _, m := range theirs {
 			if slices.Contains(m.Secrets, s.Fingerprint) {
-				t.Certainty = surer(t.Certainty, m.Certainty)
+				t.Certainty, t.First = surer(t.Certainty, m.Certainty), casefile.Earlier(t.First, m.First)
 			}
 		}
 		if t.Certainty == "" {

@@ -122,13 +122,14 @@ func (x *Index) ByCode(key []byte, code string) (e *Entry, v *Version, current b
 type Change struct {
 	Entry *Entry
 	Draft *Draft // what to write; nil: nothing
-	What  string // new, changed, gone
+	What  string // new, changed, made again, gone
 	Was   *Version
 }
 
 // Update makes the index that goes with drafts, and says what to write. before
-// may be nil. A draft whose content is that of the index is not written again.
-func Update(before *Index, caseID string, drafts []*Draft, hash func([]byte) string, made time.Time) (*Index, []Change) {
+// may be nil. A draft whose content is that of the index is not written again, unless one of its files
+// is not there any more.
+func Update(before *Index, caseID string, drafts []*Draft, hash func([]byte) string, there func(name string) bool, made time.Time) (*Index, []Change) {
 	after := &Index{Schema: Schema, Case: caseID, Notices: []Entry{}}
 	var changes []Change
 	seen := map[string]bool{}
@@ -147,7 +148,15 @@ func Update(before *Index, caseID string, drafts []*Draft, hash func([]byte) str
 				e.Earlier = old.Earlier
 				switch {
 				case old.Content == d.Content && old.Code == d.Code:
-					e.Version, what = old.Version, ""
+					what = ""
+					for name := range old.Files {
+						if !there(name) {
+							what = "made again"
+						}
+					}
+					if what == "" {
+						e.Version = old.Version
+					}
 				default:
 					v := old.Version
 					was, what = &v, "changed"

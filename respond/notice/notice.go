@@ -103,8 +103,10 @@ type Secret struct {
 	Kind        string             `json:"kind"` // in words
 	Preview     string             `json:"preview"`
 	Certainty   casefile.Certainty `json:"certainty"`
+	First       casefile.Time      `json:"first"` // first access to a message of theirs with it
 	State       exposure.State     `json:"state"`
-	Yours       bool               `json:"yours"` // it is probably the recipient's; else it cannot be told whose it is
+	Yours       bool               `json:"yours"` // it is probably the recipient's; else, without owner, it cannot be told whose it is
+	Owner       string             `json:"owner"` // of an employee: the organization outside whose it probably is
 	Where       []Where            `json:"where"` // the recipient's messages that it stands in
 }
 
@@ -239,7 +241,18 @@ func (n *Notice) With(c string) (out []Message) {
 // (yours) or of which nobody knows whose they are.
 func (n *Notice) SecretsOpen(yours bool) (out []Secret) {
 	for _, s := range n.Secrets {
-		if s.Yours == yours && s.State == exposure.Open {
+		if s.Yours == yours && s.Owner == "" && s.State == exposure.Open {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// SecretsOthers are those that are still to be changed and probably belong to
+// others, who are told themselves.
+func (n *Notice) SecretsOthers() (out []Secret) {
+	for _, s := range n.Secrets {
+		if s.Owner != "" && s.State == exposure.Open {
 			out = append(out, s)
 		}
 	}

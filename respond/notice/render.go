@@ -16,6 +16,9 @@ import (
 // email is an address; it keeps its dots where it can be used.
 type email string
 
+// domain is that of an organization; it keeps its dots where it is one.
+type domain string
+
 // person is a person as templates see them.
 type person struct {
 	Name     string
@@ -31,7 +34,7 @@ type view struct {
 	Code    string
 	Name    string // of who is addressed; empty: nobody by name
 	Address email  // of the mailbox
-	Party   email  // the organization outside, or the authority
+	Party   domain // the organization outside, or the authority
 	People  []person
 }
 
@@ -54,7 +57,7 @@ type Draft struct {
 
 // Render makes the drafts of a notice. key is the case's; made is when.
 func Render(t *Templates, n *Notice, c *Contact, caseID string, key []byte, made time.Time) (*Draft, error) {
-	v := view{Notice: n, Case: caseID, Party: email(n.Recipient)}
+	v := view{Notice: n, Case: caseID, Party: domain(n.Recipient)}
 	v.Contact.Organization, v.Contact.AskFor, v.Contact.Number, v.Contact.Hours = c.Organization, c.AskFor, c.Number, c.Hours
 	v.Contact.From.Name, v.Contact.From.Address = c.From.Name, email(c.From.Address)
 	if n.Kind == Employee {
@@ -181,7 +184,7 @@ func (n *Notice) csv() ([]byte, error) {
 			}
 			cells = append(cells, strings.Join(who, " "))
 		}
-		row(append(cells, strings.Join(m.Evidence, " "))...)
+		row(append(cells, unlink(strings.Join(m.Evidence, " ")))...)
 	}
 	return b.Bytes(), err
 }

@@ -146,6 +146,14 @@ func funcs(f form) template.FuncMap {
 			switch v := v.(type) {
 			case made:
 				return string(v)
+			case domain:
+				if Usable("a@" + string(v)) {
+					if f == markdown {
+						return clock.Escape(string(v))
+					}
+					return string(v)
+				}
+				return escape(string(v))
 			case email:
 				if Usable(string(v)) {
 					if f == markdown {
