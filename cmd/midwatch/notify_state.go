@@ -177,6 +177,21 @@ unknown, of an earlier version, or of a draft that was altered since.`,
 			}
 			fmt.Fprintf(std.out, "GENUINE: the code is of notice %s\n  for       %s (%s)\n  made      %s UTC\n", e.ID, report.Plain(e.Recipient), e.Kind, v.Made.Format("2 January 2006, 15:04"))
 			bad := !current
+			es, err := openJournal(dir).Entries()
+			if err != nil {
+				return err
+			}
+			states, err := noticeStates(es)
+			if err != nil {
+				return err
+			}
+			was := "not as far as the journal says: who else has seen the draft?"
+			for _, st := range states[e.ID] {
+				if st.State == notice.Sent && st.Content == v.Content {
+					was = st.At.Format("2 January 2006, 15:04") + " UTC"
+				}
+			}
+			fmt.Fprintf(std.out, "  sent      %s\n", was)
 			if current {
 				fmt.Fprintf(std.out, "  messages  %s\n", clock.Words(e.Counts))
 				names := slices.Sorted(func(yield func(string) bool) {

@@ -94,13 +94,13 @@ func (f *Facts) text(id string) (out []string) {
 		}
 	case "scope":
 		n := f.reach()
-		out = append(out, "Mailboxes: "+Words(n.Mailboxes)+".", "Messages that records name: "+Words(n.Messages)+".")
+		out = append(out, "Mailboxes: "+Words(n.Mailboxes)+".", "Messages that records name, counted in each mailbox: "+Words(n.Messages)+".")
 		if n.WholeFolders > 0 {
 			out = append(out, fmt.Sprintf("%d folders were synchronized as a whole; how many messages were in them is not in the logs.", n.WholeFolders))
 		}
 		if f.Exposure != nil {
 			x := f.Exposure.Counts
-			out = append(out, "Messages, with what mailbox exports show of folders and unrecorded times: "+Words(x.Messages)+".", "Organizations outside: "+Words(x.Counterparties)+".", "Passwords, keys and other secrets in these messages: "+Words(x.Secrets)+".")
+			out = append(out, "Distinct messages, with what mailbox exports show of folders and unrecorded times: "+Words(x.Messages)+".", "Organizations outside: "+Words(x.Counterparties)+".", "Passwords, keys and other secrets in these messages: "+Words(x.Secrets)+".")
 		}
 		for i := range f.Case.Campaigns {
 			for _, u := range f.Case.Campaigns[i].CannotClear {
@@ -145,9 +145,9 @@ func (f *Facts) text(id string) (out []string) {
 		people := f.people()
 		out = append(out, "Employees with mail in what was reached: "+Words(people[true])+".", "People outside: "+Words(people[false])+".", "Counted are senders and recipients, at most 200 of a message; a person counts once, under the highest certainty.")
 	case "records":
-		out = append(out, "Messages that records name: "+Words(f.reach().Messages)+".")
+		out = append(out, "Messages that records name, counted in each mailbox: "+Words(f.reach().Messages)+".")
 		if f.Exposure != nil {
-			out = append(out, "Messages in all: "+Words(f.Exposure.Counts.Messages)+".")
+			out = append(out, "Distinct messages, with what mailbox exports show of folders and unrecorded times: "+Words(f.Exposure.Counts.Messages)+".")
 		}
 	case "measures":
 		out = slices.Clone(f.Measures)

@@ -18,7 +18,7 @@ const maxEvidence = 5
 // surest and most affected first. stale says that the exposure knows of access
 // that the case no longer has.
 func Build(in *Input) (list []Notice, stale bool) {
-	b := &builder{in: in, campaigns: map[string]*casefile.Campaign{}, secrets: map[string]*exposure.Secret{}, byID: map[string]*exposure.Message{}}
+	b := &builder{in: in, campaigns: map[string]*casefile.Campaign{}, secrets: map[string]*exposure.Secret{}, of: map[string][]*exposure.Message{}, names: map[string]string{}}
 	for i := range in.Case.Campaigns {
 		b.campaigns[in.Case.Campaigns[i].ID] = &in.Case.Campaigns[i]
 	}
@@ -37,7 +37,18 @@ func Build(in *Input) (list []Notice, stale bool) {
 			b.messages = append(b.messages, m)
 		}
 		for i := range b.messages {
-			b.byID[b.messages[i].ID] = &b.messages[i]
+			m := &b.messages[i]
+			for _, a := range addresses(m) {
+				_, domain, _ := strings.Cut(a.Address, "@")
+				for _, key := range []string{a.Address, "@" + domain} {
+					if l := b.of[key]; len(l) == 0 || l[len(l)-1] != m {
+						b.of[key] = append(l, m)
+					}
+				}
+				if b.names[a.Address] == "" {
+					b.names[a.Address] = a.Name
+				}
+			}
 		}
 		for i := range x.Rotation {
 			b.secrets[x.Rotation[i].Fingerprint] = &x.Rotation[i]
@@ -53,7 +64,8 @@ type builder struct {
 	in        *Input
 	campaigns map[string]*casefile.Campaign
 	messages  []exposure.Message
-	byID      map[string]*exposure.Message
+	of        map[string][]*exposure.Message // by address, and by "@" and domain
+	names     map[string]string              // by address, as the first message gives them
 	secrets   map[string]*exposure.Secret
 }
 
@@ -163,21 +175,21 @@ func (b *builder) outside() (out []Notice) {
 		c := &b.in.Exposure.Counterparties[i]
 		if !c.PrivateMail {
 			of := func(a string) bool { _, d, _ := strings.Cut(a, "@"); return slices.Contains(c.Domains, d) }
-			if n, ok := b.party(c.Domain, of, c.Domain); ok {
+			if n, ok := b.party(c.Domain, b.ofDomains(c.Domains), of, c.Domain); ok {
 				out = append(out, n)
 			}
 			continue
 		}
 		people := map[string]bool{}
-		for j := range b.messages {
-			for _, a := range addresses(&b.messages[j]) {
+		for _, m := range b.ofDomains(c.Domains) {
+			for _, a := range addresses(m) {
 				if _, d, _ := strings.Cut(a.Address, "@"); slices.Contains(c.Domains, d) {
 					people[a.Address] = true
 				}
 			}
 		}
 		for _, p := range slices.Sorted(maps.Keys(people)) {
-			if n, ok := b.party(p, func(a string) bool { return a == p }, ""); ok {
+			if n, ok := b.party(p, b.of[p], func(a string) bool { return a == p }, ""); ok {
 				out = append(out, n)
 			}
 		}
@@ -189,15 +201,28 @@ func addresses(m *exposure.Message) []exposure.Address {
 	return append([]exposure.Address{m.From}, m.To...)
 }
 
-// party is one recipient outside: of reports whether an address is theirs.
-// domain is that of an organization.
-func (b *builder) party(recipient string, of func(string) bool, domain string) (Notice, bool) {
+// ofDomains are the messages with an address of one of domains.
+func (b *builder) ofDomains(domains []string) (out []*exposure.Message) {
+	seen := map[*exposure.Message]bool{}
+	for _, d := range domains {
+		for _, m := range b.of["@"+d] {
+			if !seen[m] {
+				seen[m] = true
+				out = append(out, m)
+			}
+		}
+	}
+	return out
+}
+
+// party is one recipient outside: of reports whether an address is theirs, and
+// candidates have all of their messages. domain is that of an organization.
+func (b *builder) party(recipient string, candidates []*exposure.Message, of func(string) bool, domain string) (Notice, bool) {
 	n := Notice{Kind: Outside, Recipient: recipient, Done: b.done(false)}
 	var theirs []*exposure.Message
 	people := map[string]*Person{}
 	campaigns := map[string]bool{}
-	for i := range b.messages {
-		m := &b.messages[i]
+	for _, m := range candidates {
 		t := message(m)
 		t.Direction = "received"
 		for j, a := range addresses(m) {
@@ -314,158 +339,4 @@ func plus(a *casefile.PerCertainty, b casefile.PerCertainty) {
 	a.Confirmed += b.Confirmed
 	a.Probable += b.Probable
 	a.Possible += b.Possible
-}
-
-// done is what was done, for the house and outside of it, or for an authority.
-// What people decided among themselves is told where the contact file says so.
-func (b *builder) done(authority bool) []string {
-	out := slices.Concat(b.in.Contact.Actions, b.in.Decided)
-	switch n := len(b.in.Contain); {
-	case n == 0:
-	case authority:
-		out = append(out, b.in.Contain...)
-	case n == 1:
-		out = append(out, "One step to shut the intruder out was carried out and checked.")
-	default:
-		out = append(out, fmt.Sprintf("%d steps to shut the intruder out were carried out and checked.", n))
-	}
-	return out
-}
-
-// to is the person of an address, where it can stand in a header.
-func (b *builder) to(address, name string) []Address {
-	if !Usable(address) {
-		return nil
-	}
-	for i := 0; name == "" && i < len(b.messages); i++ {
-		for _, a := range addresses(&b.messages[i]) {
-			if a.Address == address && a.Name != "" {
-				name = a.Name
-				break
-			}
-		}
-	}
-	return []Address{{short(name), address}}
-}
-
-func happened(k *casefile.Campaign) Happened {
-	return Happened{First: k.Start, Inside: k.InitialAccess, Last: k.End, Established: k.Standing == "established", Earlier: k.OriginOutside}
-}
-
-// read says between when the recipient's own mail was read.
-func (n *Notice) read() {
-	var first, last casefile.Time
-	for _, m := range n.Messages {
-		first, last = casefile.Earlier(first, m.First), casefile.Later(last, m.First)
-	}
-	for _, w := range n.Windows {
-		first = casefile.Earlier(first, w.From)
-	}
-	if len(n.Happened) == 1 {
-		n.Happened[0].FirstRead, n.Happened[0].LastRead = first, last
-	}
-}
-
-func message(m *exposure.Message) Message {
-	out := Message{ID: m.ID, Date: m.Date, Subject: short(m.Subject), Certainty: m.Certainty, First: m.First}
-	for _, a := range m.Access {
-		out.Evidence = add(out.Evidence, a.Events)
-	}
-	return out
-}
-
-func add(to, events []string) []string {
-	for _, e := range events {
-		if len(to) < maxEvidence && !slices.Contains(to, e) {
-			to = append(to, e)
-		}
-	}
-	return to
-}
-
-// secretsIn are the secrets in messages, in the order in which to change them.
-func (b *builder) secretsIn(theirs []*exposure.Message, whose func(*exposure.Secret) (yours, told bool)) (out []Secret) {
-	in := map[string]*exposure.Message{}
-	for _, m := range theirs {
-		in[m.ID] = m
-	}
-	if b.in.Exposure == nil {
-		return nil
-	}
-	for i := range b.in.Exposure.Rotation {
-		s := &b.in.Exposure.Rotation[i]
-		yours, told := whose(s)
-		if !told {
-			continue
-		}
-		t := Secret{Fingerprint: s.Fingerprint, Kind: kindWords(s), Preview: s.Preview, State: exposure.Open, Yours: yours}
-		if st, ok := b.in.States[s.Fingerprint]; ok {
-			t.State = st
-		}
-		for _, m := range theirs {
-			if slices.Contains(m.Secrets, s.Fingerprint) {
-				t.Certainty, t.First = surer(t.Certainty, m.Certainty), casefile.Earlier(t.First, m.First)
-			}
-		}
-		if t.Certainty == "" {
-			continue
-		}
-		for _, p := range s.Places {
-			if m := in[p.Message]; m != nil && len(t.Where) < maxEvidence {
-				t.Where = append(t.Where, Where{m.Date, short(m.Subject), short(p.Name)})
-			}
-		}
-		out = append(out, t)
-	}
-	return out
-}
-
-// kindWords say what a secret is.
-func kindWords(s *exposure.Secret) string {
-	if s.Kind == "password" {
-		return "Password"
-	}
-	name := strings.ReplaceAll(s.Kind, "-", " ")
-	if name == "" {
-		return "Secret"
-	}
-	return strings.ToUpper(name[:1]) + name[1:]
-}
-
-func personal(theirs []*exposure.Message) (out []Personal) {
-	n := map[string]int64{}
-	for _, m := range theirs {
-		for _, k := range m.PersonalData {
-			n[k.Kind] += k.Count
-		}
-	}
-	for _, k := range slices.Sorted(maps.Keys(n)) {
-		out = append(out, Personal{clock.KindWords(k), n[k]})
-	}
-	return out
-}
-
-func bySurest(list []Notice) []Notice {
-	slices.SortStableFunc(list, func(a, b Notice) int {
-		x, y := a.Counts, b.Counts
-		for _, d := range []int64{int64(b.Certainty.Rank() - a.Certainty.Rank()), y.Confirmed - x.Confirmed, y.Probable - x.Probable, y.Possible - x.Possible} {
-			if d != 0 {
-				return int(max(-1, min(1, d)))
-			}
-		}
-		return strings.Compare(a.Recipient, b.Recipient)
-	})
-	return list
-}
-
-// short cuts what somebody may have made long.
-func short(s string) string {
-	const most = 200
-	n := 0
-	for i := range s {
-		if n++; n > most {
-			return s[:i] + "…"
-		}
-	}
-	return s
 }
