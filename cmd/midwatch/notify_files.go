@@ -26,6 +26,7 @@ type act struct {
 	author string
 	text   string
 	kind   journal.Kind
+	step   string // of a containment
 }
 
 // Words are the act in one line.
@@ -38,7 +39,7 @@ func (a *act) Words() string {
 func journalActs(es []journal.Entry) (out []act, err error) {
 	for i := range es {
 		e := &es[i]
-		a := act{e.Seq, e.Time, e.Author.Name, "", e.Kind}
+		a := act{seq: e.Seq, time: e.Time, author: e.Author.Name, kind: e.Kind}
 		switch e.Kind {
 		case journal.Decision:
 			var p struct {
@@ -62,14 +63,16 @@ func journalActs(es []journal.Entry) (out []act, err error) {
 			if err := e.Decode(&p); err != nil {
 				return nil, err
 			}
-			if p.What == "undo_result" {
-				out = slices.DeleteFunc(out, func(b act) bool { return b.kind == journal.ContainStep && b.text == p.Title })
+			undone := p.What == "undo_result" && p.State != "failed"
+			if !undone && (p.What != "result" || p.State != "done" || p.Title == "") {
 				continue
 			}
-			if p.What != "result" || p.State != "done" || p.Title == "" {
+			// Done once more it is the same step, and taken back it is none.
+			out = slices.DeleteFunc(out, func(b act) bool { return b.kind == journal.ContainStep && b.step == p.Step })
+			if undone {
 				continue
 			}
-			a.text = p.Title
+			a.text, a.step = p.Title, p.Step
 		default:
 			continue
 		}
