@@ -25,6 +25,9 @@ const (
 	noticesKey    = "key" // what codes are made with; who has it can make codes
 	contactFile   = "contact.yaml"
 	earlierFolder = "earlier" // files of versions that were replaced
+
+	templatesFolder  = "templates" // those of the last run, where they are not built in
+	builtinTemplates = "built-in"  // value of --templates
 )
 
 type notifyOptions struct {
@@ -59,7 +62,7 @@ The exit status is 1 when a recipient was not told yet, or was told something el
 	}
 	f := c.Flags()
 	f.StringVar(&o.contact, "contact", "", "YAML file with who writes and whom recipients ask (default: that of the last run)")
-	f.StringVar(&o.templates, "templates", "", "folder with templates of yours (default: built in)")
+	f.StringVar(&o.templates, "templates", "", "folder with templates of yours, or built-in (default: those of the last run)")
 	f.StringVar(&o.out, "out", "", "copy the drafts to this folder, too")
 	f.BoolVar(&o.json, "json", false, "print JSON")
 	c.AddCommand(newNotifyTemplates(std), newNotifyState(std), newNotifyList(std), newNotifyVerify(std))
@@ -71,7 +74,8 @@ func runNotify(c *cobra.Command, std stdio, path string, o notifyOptions) error 
 	if err != nil {
 		return err
 	}
-	templates, err := notice.ReadTemplates(o.templates)
+	folder := filepath.Join(dir, noticesFolder)
+	templates, err := notice.ReadTemplates(templatesOf(o.templates, folder))
 	if err != nil {
 		return err
 	}
@@ -84,7 +88,6 @@ func runNotify(c *cobra.Command, std stdio, path string, o notifyOptions) error 
 	default:
 		defer held.Unlock()
 	}
-	folder := filepath.Join(dir, noticesFolder)
 	contactPath := o.contact
 	if contactPath == "" {
 		contactPath = filepath.Join(folder, contactFile)
@@ -107,11 +110,11 @@ func runNotify(c *cobra.Command, std stdio, path string, o notifyOptions) error 
 	if err := os.MkdirAll(filepath.Join(folder, earlierFolder), 0o700); err != nil {
 		return err
 	}
-	key, err := noticeKey(filepath.Join(folder, noticesKey))
+	before, err := readNotices(dir)
 	if err != nil {
 		return err
 	}
-	before, err := readNotices(dir)
+	key, err := noticeKey(filepath.Join(folder, noticesKey), before == nil)
 	if err != nil {
 		return err
 	}
@@ -126,9 +129,12 @@ func runNotify(c *cobra.Command, std stdio, path string, o notifyOptions) error 
 		drafts = append(drafts, d)
 	}
 	index, changes := notice.Update(before, in.Case.Case.ID, drafts, sha256Hex, func(name string) bool {
-		_, err := os.Lstat(filepath.Join(folder, name))
-		return err == nil
+		info, err := os.Lstat(filepath.Join(folder, name))
+		return err == nil && info.Size() > 0
 	}, made)
+	if err := keepTemplates(o.templates, folder); err != nil {
+		return err
+	}
 	if err := writeNotices(folder, index, changes, contactText); err != nil {
 		return err
 	}

@@ -83,9 +83,12 @@ func journalActs(es []journal.Entry) (out []act, err error) {
 
 // noticeKey reads the key of a case, or makes one. It is never made anew: the
 // codes that were sent would be worth nothing.
-func noticeKey(path string) ([]byte, error) {
+func noticeKey(path string, first bool) ([]byte, error) {
 	const size = 32
 	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) && !first {
+		return nil, fmt.Errorf("%s is gone: without it no code that was sent can be verified; take it from a backup, or remove the notices and tell everybody anew", path)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		b = make([]byte, size)
 		if _, err := rand.Read(b); err != nil {
@@ -99,11 +102,65 @@ func noticeKey(path string) ([]byte, error) {
 	return b, err
 }
 
+// templatesOf says which templates to use: those of the flag, else those of the
+// last run, which the case keeps, else the built-in ones.
+func templatesOf(flag, folder string) string {
+	kept := filepath.Join(folder, templatesFolder)
+	switch _, err := os.Stat(kept); {
+	case flag == builtinTemplates:
+		return ""
+	case flag != "":
+		return flag
+	case err == nil:
+		return kept
+	}
+	return ""
+}
+
+// keepTemplates keeps the templates of a run with the case.
+func keepTemplates(flag, folder string) error {
+	kept := filepath.Join(folder, templatesFolder)
+	if flag == "" {
+		return nil
+	}
+	if a, err := os.Stat(flag); err == nil {
+		if b, err := os.Stat(kept); err == nil && os.SameFile(a, b) {
+			return nil
+		}
+	}
+	if err := os.RemoveAll(kept); err != nil || flag == builtinTemplates {
+		return err
+	}
+	if err := os.Mkdir(kept, 0o700); err != nil {
+		return err
+	}
+	for _, name := range notice.TemplateFiles() {
+		b, err := os.ReadFile(filepath.Join(flag, name))
+		if errors.Is(err, fs.ErrNotExist) || !strings.HasSuffix(name, ".tmpl") {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := replaceFile(filepath.Join(kept, name), b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // replaceFile writes a file beside its place and renames it.
-func replaceFile(path string, b []byte) error {
+func replaceFile(path string, b []byte) error { return replace(path, b, true) }
+
+// replace does it, and has it on disk when sync is set. Drafts need not be: one
+// that is empty after a loss of power is made again.
+func replace(path string, b []byte, sync bool) error {
 	tmp := path + ".tmp"
 	if err := casefolder.WriteFile(tmp, func(w io.Writer) error { _, err := w.Write(b); return err }); err != nil {
 		return err
+	}
+	if !sync {
+		return os.Rename(tmp, path)
 	}
 	f, err := os.Open(tmp)
 	if err != nil {
@@ -139,16 +196,13 @@ func writeNotices(folder string, index *notice.Index, changes []notice.Change, c
 		if c.Draft == nil {
 			continue
 		}
-		if c.Was != nil {
-			for name := range c.Was.Files {
-				old := filepath.Join(folder, earlierFolder, c.Was.Content[:8]+"-"+name)
-				if err := os.Rename(filepath.Join(folder, name), old); err != nil && !errors.Is(err, fs.ErrNotExist) {
-					return err
-				}
+		for name := range c.Draft.Files {
+			if err := keepEarlier(folder, name); err != nil {
+				return err
 			}
 		}
 		for name, b := range c.Draft.Files {
-			if err := replaceFile(filepath.Join(folder, name), b); err != nil {
+			if err := replace(filepath.Join(folder, name), b, false); err != nil {
 				return err
 			}
 		}
@@ -161,6 +215,20 @@ func writeNotices(folder string, index *notice.Index, changes []notice.Change, c
 		return err
 	}
 	return replaceFile(filepath.Join(folder, noticesIndex), []byte(b.String()))
+}
+
+// keepEarlier moves a draft that is to be replaced out of the way, under the hash
+// of what is in it: somebody may have written into it.
+func keepEarlier(folder, name string) error {
+	path := filepath.Join(folder, name)
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return os.Rename(path, filepath.Join(folder, earlierFolder, sha256Hex(b)[:16]+"-"+name))
 }
 
 func copyDrafts(to, folder string, index *notice.Index) error {
@@ -176,7 +244,7 @@ func copyDrafts(to, folder string, index *notice.Index) error {
 			if err != nil {
 				return err
 			}
-			if err := replaceFile(filepath.Join(to, name), b); err != nil {
+			if err := replace(filepath.Join(to, name), b, false); err != nil {
 				return err
 			}
 		}
