@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"midwatch/casefile"
 	"midwatch/journal"
 	"midwatch/report"
 	"midwatch/respond/clock"
@@ -280,6 +281,14 @@ func notifySummary(std stdio, folder string, in *notice.Input, index *notice.Ind
 	fmt.Fprintf(std.out, "\nNotices:  %s\n", report.Plain(folder))
 }
 
+// messageWords count messages, each certainty by itself.
+func messageWords(p casefile.PerCertainty) string {
+	if p == (casefile.PerCertainty{}) {
+		return "no message by name"
+	}
+	return clock.Words(p) + " messages"
+}
+
 // writeStanding lists notices by whether their recipients know what they say.
 func writeStanding(std stdio, stand []notice.Standing) {
 	for _, g := range []struct {
@@ -308,7 +317,7 @@ func writeStanding(std stdio, stand []notice.Standing) {
 			if e.Kind == notice.Employee || len(e.To) > 0 && e.To[0].Address == e.Recipient {
 				to = ""
 			}
-			line := fmt.Sprintf("%s  %s  %s  %s messages", e.ID, e.Kind, e.Recipient, clock.Words(e.Counts))
+			line := fmt.Sprintf("%s  %s  %s  %s", e.ID, e.Kind, e.Recipient, messageWords(e.Counts))
 			if e.Secrets > 0 {
 				line += fmt.Sprintf(", %d to change", e.Secrets)
 			}
@@ -328,12 +337,12 @@ func writeStanding(std stdio, stand []notice.Standing) {
 			text := strings.Join(became, ", ")
 			switch s.Changed {
 			case "facts":
-				text += fmt.Sprintf("; was told %s messages and %d secrets, now %s and %d", clock.Words(s.Told.Counts), s.Told.Secrets, clock.Words(e.Counts), e.Secrets)
+				text += fmt.Sprintf("; was told %s and %d secrets, now %s and %d", messageWords(s.Told.Counts), s.Told.Secrets, messageWords(e.Counts), e.Secrets)
 				if s.Told.Counts == e.Counts && s.Told.Secrets == e.Secrets {
 					text += ", which are not the same ones"
 				}
 			case "gone":
-				text += fmt.Sprintf("; was told %s messages, and the case no longer says so: take it back", clock.Words(s.Told.Counts))
+				text += fmt.Sprintf("; was told %s, and the case no longer says so: take it back", messageWords(s.Told.Counts))
 			case "wording":
 				text += "; the draft is worded differently since, about the same messages"
 			}

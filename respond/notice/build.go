@@ -83,8 +83,10 @@ func (b *builder) employees() (out []Notice) {
 	}
 	for _, upn := range slices.Sorted(maps.Keys(boxes)) {
 		n := Notice{Kind: Employee, Recipient: upn, To: b.to(upn, ""), Done: b.done(false)}
-		for _, k := range of[upn] {
-			n.Happened = append(n.Happened, happened(k))
+		for i, k := range of[upn] {
+			h := happened(k)
+			h.FirstRead, h.LastRead = boxes[upn][i].First, boxes[upn][i].Last
+			n.Happened = append(n.Happened, h)
 		}
 		for _, m := range boxes[upn] {
 			n.Certainty = surer(n.Certainty, m.Certainty)
@@ -137,7 +139,6 @@ func (b *builder) employees() (out []Notice) {
 			}
 		}
 		n.Personal = personal(theirs)
-		n.read()
 		n.finish(b.in)
 		out = append(out, n)
 	}

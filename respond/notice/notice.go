@@ -227,6 +227,17 @@ func per(p *casefile.PerCertainty, c casefile.Certainty) {
 	}
 }
 
+// Sure is how surely an intruder reached mail of the recipient's: what records
+// show of access is only possibly an intruder's where no campaign is established.
+func (n *Notice) Sure() casefile.Certainty {
+	for _, h := range n.Happened {
+		if h.Established {
+			return n.Certainty
+		}
+	}
+	return casefile.Possible
+}
+
 // With are the messages of a certainty; templates ask for them.
 func (n *Notice) With(c string) (out []Message) {
 	for _, m := range n.Messages {

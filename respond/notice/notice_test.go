@@ -350,6 +350,33 @@ func TestOnlyTheirOwn(t *testing.T) {
 	}
 }
 
+// What is not confirmed is not said as if it were.
+func TestCertaintyWords(t *testing.T) {
+	for c, want := range map[casefile.Certainty][2]string{casefile.Confirmed: {"was read by", "was reached"}, casefile.Probable: {"was probably read by", "was probably reached"}, casefile.Possible: {"may have been read by", "may have been reached"}} {
+		in := input()
+		for i := range in.Exposure.Messages {
+			in.Exposure.Messages[i].Access[0].Certainty = c
+		}
+		for i := range in.Case.Campaigns[0].Mailboxes {
+			in.Case.Campaigns[0].Mailboxes[i].Certainty = c
+		}
+		for who, d := range render(t, in, nil) {
+			if d.Notice.Kind == Regulator {
+				continue
+			}
+			md := string(d.Files[d.Notice.ID+".md"])
+			if !strings.Contains(md, want[0]) || !strings.Contains(md, want[1]) {
+				t.Errorf("%s, %s: want %q in\n%s", who, c, want, md)
+			}
+		}
+	}
+	in := input()
+	in.Case.Campaigns[0].Standing = "suspected"
+	if md := string(render(t, in, nil)["jo@own.example"].Files[idOf(Employee, "jo@own.example")+".md"]); !strings.Contains(md, "We suspect") || !strings.Contains(md, "may have been read by") {
+		t.Error(md)
+	}
+}
+
 func TestDeterministic(t *testing.T) {
 	if d := cmp.Diff(render(t, input(), nil), render(t, input(), nil)); d != "" {
 		t.Error(d)
