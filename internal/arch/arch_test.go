@@ -46,6 +46,7 @@ func allowed() map[string][]string {
 		"sigma":               {},
 		"rules":               {"event", "sigma"},
 		"exposure":            {"event", "source", "enrich", "store", "casefile"},
+		"posture":             {"source", "enrich", "store", "casefile"},
 		"exposure/score":      {"simulate", "casefile", "exposure"},
 		"simulate":            {},
 		"simulate/score":      {"simulate", "casefile"},
@@ -56,6 +57,7 @@ func allowed() map[string][]string {
 		"respond":             {"casefile"},
 		"respond/graph":       {"casefile", "respond"},
 		"respond/graphtest":   {"simulate"},
+		"internal/custody":    {"casefile", "event", "source", "store"},
 		"internal/progress":   {},
 		"internal/corpora":    {},
 		// Real ClickHouse servers for tests, and its two programs.
@@ -67,7 +69,7 @@ func allowed() map[string][]string {
 		"internal/engines":                 {},
 		"internal/bench":                   {"detect", "detect/sigmarules", "enrich", "event", "ingest", "investigate", "parse", "simulate", "store", "store/clickhouse", "store/duckdb", "internal/clickhousetest"},
 		"internal/eval":                    {"casefile", "event", "simulate", "simulate/score", "store", "store/duckdb"},
-		"cmd/midwatch":                     {"actor", "casefile", "config", "detect", "detect/sigmarules", "enrich", "event", "exposure", "exposure/score", "ingest", "investigate", "parse", "report", "rules", "sigma", "store", "store/clickhouse", "store/duckdb", "internal/casefolder", "internal/progress", "journal", "simulate", "simulate/score", "respond", "respond/graph", "respond/clock", "respond/notice"},
+		"cmd/midwatch":                     {"actor", "casefile", "config", "detect", "detect/sigmarules", "enrich", "event", "exposure", "exposure/score", "ingest", "investigate", "parse", "report", "rules", "sigma", "store", "store/clickhouse", "store/duckdb", "internal/casefolder", "internal/progress", "journal", "simulate", "simulate/score", "respond", "respond/graph", "respond/clock", "respond/notice", "internal/custody", "posture"},
 	}
 }
 
