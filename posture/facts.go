@@ -67,6 +67,7 @@ type account struct {
 	lastBy        string
 	singleID      string
 	legacy        map[string]*legacyUse
+	legacyFrom    string // log that they are counted in
 	enabled, mfa  *bool
 	roles         []string
 	roleEvents    []string
