@@ -356,7 +356,7 @@ func ordinaryOwners(f *facts, t *tenant, c *check) found {
 			if x := f.accounts[t.ID+" "+upn]; x != nil && len(x.privileged()) > 0 {
 				continue
 			}
-			m := Member{Kind: casefile.Account, ID: upn, Name: a.label(), Text: "owns " + a.label() + ", which holds " + first(strings.Join(names, ", "), "rights over the directory"), Places: o.places}
+			m := Member{Kind: casefile.Account, ID: upn, Text: "owns " + a.label() + ", which holds " + first(strings.Join(names, ", "), "rights over the directory"), Places: o.places}
 			if o.id != "" {
 				m.Events = []string{o.id}
 			}
@@ -371,7 +371,7 @@ func ordinaryOwners(f *facts, t *tenant, c *check) found {
 		for _, m := range members {
 			says = append(says, m.ID+" "+m.Text)
 		}
-		d := c.door(t, casefile.High, plural(len(members), "ordinary user owns", "ordinary users own")+" powerful applications", list(says, 3)+".", members)
+		d := c.door(t, casefile.High, plural(len(members), "powerful application is owned by an ordinary user", "powerful applications are owned by ordinary users"), strings.Join(says[:min(len(says), 3)], "; ")+".", members)
 		d.Fix = steps
 		if len(f.have["role assignments"]) == 0 {
 			d.Limits = []string{"who holds roles is known only as far as they were given in the evidence; the export of role assignments tells"}
