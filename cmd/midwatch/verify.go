@@ -153,6 +153,9 @@ func (v *verification) store(ctx context.Context, st store.Store) error {
 		return nil
 	}
 	own := v.accounts(sources)
+	if err := v.columns(ctx, st, own); err != nil {
+		return err
+	}
 	places, err := custody.Locate(ctx, own, []string{filepath.Dir(v.dir), v.dir}, v.logs, &v.Result)
 	if err != nil {
 		return err
@@ -213,6 +216,35 @@ func (v *verification) accounts(kept []casefile.Source) []casefile.Source {
 	return own
 }
 
+// columns compares the columns of table files, which cite where an event
+// stands, with the whole account beside them.
+func (v *verification) columns(ctx context.Context, st store.Querier, own []casefile.Source) error {
+	at := map[int32]*casefile.Source{}
+	for i := range own {
+		at[own[i].File] = &own[i]
+	}
+	return store.Each(ctx, st, `SELECT file, coalesce(path, ''), coalesce(sha256, ''), coalesce(outer_sha256, ''), coalesce(bytes, 0) FROM files ORDER BY file`, nil, func(scan func(...any) error) error {
+		var file int32
+		var path, sum, outer string
+		var size int64
+		if err := scan(&file, &path, &sum, &outer, &size); err != nil {
+			return err
+		}
+		s := at[file]
+		if s == nil {
+			return nil // said already
+		}
+		for _, x := range []struct{ name, have, want string }{
+			{"path", path, s.Path}, {"sha256", sum, s.SHA256}, {"outer_sha256", outer, first(s.OuterSHA256, s.SHA256)}, {"bytes", fmt.Sprint(size), fmt.Sprint(s.Bytes)},
+		} {
+			if x.have != x.want {
+				v.Add("sources", s.Path, custody.Differs, "column %s of the event store's table files is %q, and %s says %q", x.name, x.have, casefolder.Sources, x.want)
+			}
+		}
+		return nil
+	})
+}
+
 // cited are the events that case.json cites, each once, in order.
 func (v *verification) cited() []string {
 	if v.kase == nil {
@@ -257,7 +289,7 @@ func (v *verification) readAgain(ctx context.Context, st store.Querier, sources 
 	var paths []string
 	for i, p := range places {
 		if p == nil || !p.Same {
-			v.Add("events", name, custody.Unchecked, "not done: the bytes of %s are not there", sources[i].Path)
+			v.Add("columns", name, custody.Unchecked, "not done: the bytes of %s are not there", sources[i].Path)
 			return nil
 		}
 		if !slices.Contains(paths, p.Root) {
@@ -390,19 +422,36 @@ func (v *verification) journal() {
 
 func (v *verification) write(w io.Writer) error {
 	fmt.Fprintf(w, "Case %s\n", report.Plain(v.dir))
-	for _, part := range []struct{ name, head string }{
-		{"sources", "SOURCES"}, {"events", "EVENTS"}, {"journal", "JOURNAL"}, {"citations", "CITATIONS"}, {"claims", "CLAIMS"}, {"report", "REPORT"},
+	for _, part := range []struct{ name, head, unit string }{
+		{"sources", "SOURCES", "accounts and files have the hashes and sizes that they had"},
+		{"events", "EVENTS", "files have in them, byte for byte, " + v.compared()},
+		{"columns", "COLUMNS", ""}, {"journal", "JOURNAL", ""}, {"citations", "CITATIONS", ""}, {"claims", "CLAIMS", ""}, {"report", "REPORT", "files say what case.json says"},
 	} {
 		head := part.head
-		for i := range v.Items {
-			x := &v.Items[i]
-			if x.Part != part.name {
-				continue
-			}
+		begin := func() {
 			if head != "" {
 				fmt.Fprintf(w, "\n%s\n", head)
 				head = ""
 			}
+		}
+		fine := 0 // a line for each file would hide the one that is not
+		for _, x := range v.Items {
+			if x.Part == part.name && x.State == custody.Verified {
+				fine++
+			}
+		}
+		if many := fine > 3; many && part.unit != "" {
+			begin()
+			fmt.Fprintf(w, "  %-11s  %d %s; --json lists them\n", "ok", fine, part.unit)
+		} else {
+			fine = 0
+		}
+		for i := range v.Items {
+			x := &v.Items[i]
+			if x.Part != part.name || fine > 0 && x.State == custody.Verified {
+				continue
+			}
+			begin()
 			place := x.Name
 			if x.Line > 0 {
 				place += fmt.Sprintf(":%d", x.Line)
@@ -449,6 +498,14 @@ func hashes(dir string) (out []fileHash) {
 		}
 	}
 	return out
+}
+
+// compared says which events were held against their files.
+func (v *verification) compared() string {
+	if v.all {
+		return "every event that the event store has of them"
+	}
+	return fmt.Sprintf("the events of the event store that were compared (of each file %d, and all that the case cites)", v.sample)
 }
 
 func isEventID(id string) bool {

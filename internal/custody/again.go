@@ -44,7 +44,7 @@ func CompareEvents(ctx context.Context, a, b store.Querier, r *Result) error {
 	var n, wrong int64
 	note := func(id, format string, args ...any) {
 		if wrong++; wrong <= maxNamed {
-			r.Items = append(r.Items, Item{Part: "events", Name: id, State: Differs, Text: fmt.Sprintf(format, args...), Offset: -1, Event: id})
+			r.Items = append(r.Items, Item{Part: "columns", Name: id, State: Differs, Text: fmt.Sprintf(format, args...), Offset: -1, Event: id})
 		}
 	}
 	for left.ok || right.ok {
@@ -72,10 +72,10 @@ func CompareEvents(ctx context.Context, a, b store.Querier, r *Result) error {
 		}
 	}
 	if wrong > maxNamed {
-		r.Add("events", "all files read again", Differs, "%d more differences", wrong-maxNamed)
+		r.Add("columns", "all files read again", Differs, "%d more differences", wrong-maxNamed)
 	}
 	if wrong == 0 {
-		r.Add("events", "all files read again", Verified, "%d events in %d columns are what this version of Midwatch reads from the files", n, len(names))
+		r.Add("columns", "all files read again", Verified, "%d events in %d columns are what this version of Midwatch reads from the files", n, len(names))
 	}
 	return nil
 }

@@ -25,7 +25,7 @@ const (
 
 // Item is the result of one check.
 type Item struct {
-	Part   string `json:"part"`   // sources, events, journal, citations, claims, report
+	Part   string `json:"part"`   // sources, events, columns, journal, citations, claims, report
 	Name   string `json:"name"`   // file, member or event that it is about
 	State  State  `json:"state"`  // the result
 	Text   string `json:"text"`   // in words
