@@ -70,7 +70,13 @@ func md(s string) string {
 		switch {
 		case unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == '\u2028' || r == '\u2029':
 			fmt.Fprintf(&b, "\\\\u%04x", r)
-		case strings.ContainsRune("\\`*_{}[]()<>#|!~&", r):
+		case r == '<':
+			b.WriteString("&lt;")
+		case r == '>':
+			b.WriteString("&gt;")
+		case r == '&':
+			b.WriteString("&amp;")
+		case strings.ContainsRune("\\`*_{}[]()#|!~", r):
 			b.WriteByte('\\')
 			b.WriteRune(r)
 		case r == '@': // no renderer makes a link of an address, or a mention
@@ -178,10 +184,10 @@ func (m *Member) Shown() string {
 	if len(m.Events) > 0 {
 		parts = append(parts, "event "+m.Events[0])
 	}
-	if len(m.Places) > 0 {
-		s := m.Places[0].File
-		if m.Places[0].Line > 0 {
-			s = fmt.Sprintf("%s:%d", s, m.Places[0].Line)
+	for _, p := range m.Places[:min(len(m.Places), 2)] {
+		s := p.File
+		if p.Line > 0 {
+			s = fmt.Sprintf("%s:%d", s, p.Line)
 		}
 		parts = append(parts, s)
 	}
