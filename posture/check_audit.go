@@ -91,7 +91,7 @@ func setAudit(boxes []string) []Step {
 }
 
 func auditOff(f *facts, t *tenant, c *check) found {
-	var off, bypass []Member
+	var off, bypass, narrow []Member
 	listed := 0
 	for _, m := range f.audits {
 		if m.tenant != t.ID {
@@ -105,6 +105,9 @@ func auditOff(f *facts, t *tenant, c *check) found {
 		} else if !m.on {
 			x.Text = "AuditEnabled is False"
 			off = append(off, x)
+		} else if m.actions != "" && !strings.Contains(strings.ToLower(m.actions), "mailitemsaccessed") {
+			x.Text = "its owner's actions are audited without MailItemsAccessed"
+			narrow = append(narrow, x)
 		}
 	}
 	var doors []Door
@@ -116,6 +119,11 @@ func auditOff(f *facts, t *tenant, c *check) found {
 	if len(off) > 0 {
 		d := c.door(t, casefile.High, plural(len(off), "mailbox is", "mailboxes are")+" not audited", "AuditEnabled is False: "+list(ids(off), 4)+".", off)
 		d.Fix = setAudit(ids(off))
+		doors = append(doors, d)
+	}
+	if len(narrow) > 0 {
+		d := c.door(t, casefile.Medium, plural(len(narrow), "mailbox does not record", "mailboxes do not record")+" reads of mail", "The audit set leaves MailItemsAccessed out: "+list(ids(narrow), 4)+".", narrow)
+		d.Fix = setAudit(ids(narrow))
 		doors = append(doors, d)
 	}
 	if len(t.bypass) > 0 {
@@ -134,7 +142,7 @@ func auditOff(f *facts, t *tenant, c *check) found {
 	}
 	switch {
 	case listed > 0:
-		return found{state: Closed, text: fmt.Sprintf("none of %d mailboxes in the export has auditing off or bypassed; accounts that are no mailboxes are not in it", listed)}
+		return found{state: Closed, text: fmt.Sprintf("none of %d mailboxes in the export has auditing off, bypassed or without reads; accounts that are no mailboxes are not in it", listed)}
 	case t.log("ual") == nil:
 		return unknown("neither the export nor the unified audit log", fetch)
 	}

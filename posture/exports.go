@@ -321,6 +321,9 @@ func (f *facts) readUser(r *row) error {
 	}
 	set(&a.enabled, r.bool("accountenabled", "enabled"))
 	set(&a.mfa, r.bool("ismfaregistered", "mfaregistered", "mfastatus"))
+	if isTrue(r.bool("isadmin")) && len(a.roles) == 0 {
+		a.roles = []string{adminByList}
+	}
 	last := r.time("lastsignindatetime", "lastinteractivesignin")
 	if m, ok := r.cells["signinactivity"].(map[string]any); ok {
 		x := row{cells: map[string]any{"a": m["lastSignInDateTime"], "b": m["lastNonInteractiveSignInDateTime"]}}
@@ -374,7 +377,7 @@ func (f *facts) readMailboxAudit(r *row) error {
 		return errors.New("it does not say whether auditing is on")
 	}
 	f.audits = append(f.audits, mailboxAudit{tenant: f.tenantOf(upn), upn: upn, on: *on, bypass: isTrue(r.bool("auditbypassenabled")),
-		actions: r.text("owneraddactions", "owneractions", "owneraauditactions", "ownerauditactions"), place: r.place})
+		actions: r.text("ownerauditactions", "auditowner"), place: r.place})
 	return nil
 }
 

@@ -98,9 +98,16 @@ func legacyClients() []string {
 	}
 }
 
+// adminByList stands for the role of an account of which the registration
+// details say that it has one, and not which.
+const adminByList = "an administrator's role (isAdmin)"
+
 // privileged reports whether a directory role rules the tenant, its mail or
 // its applications.
 func privileged(role string) bool {
+	if role == adminByList {
+		return true
+	}
 	switch strings.ToLower(strings.TrimSpace(role)) {
 	case "global administrator", "company administrator", "privileged role administrator", "privileged authentication administrator", "authentication administrator", "application administrator",
 		"cloud application administrator", "exchange administrator", "exchange service administrator", "hybrid identity administrator", "security administrator", "compliance administrator",

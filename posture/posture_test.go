@@ -165,6 +165,8 @@ func TestDoors(t *testing.T) {
 		{check: "reads_not_recorded", name: "of all", rows: f(reads, "user", "", "a@own.example", ""), state: NotSeen},
 		{check: "reads_not_recorded", name: "no mail", rows: people, state: Unknown},
 		{check: "audit_off", name: "bypass", rows: people, exports: map[string]string{"m.csv": "UserPrincipalName,AuditEnabled,AuditBypassEnabled\nbo@own.example,True,True\nann@own.example,True,False\n"}, state: Open, severity: casefile.High, members: "bo@own.example"},
+		{check: "audit_off", name: "without reads", rows: people, exports: map[string]string{"m.csv": "UserPrincipalName,AuditEnabled,AuditBypassEnabled,OwnerAuditActions\nbo@own.example,True,False,\"Update, MoveToDeletedItems\"\nann@own.example,True,False,\"Update, MailItemsAccessed\"\n"}, state: Open, severity: casefile.Medium, members: "bo@own.example"},
+		{check: "no_mfa", name: "an administrator by the list", rows: people, exports: map[string]string{"a.json": `[{"userPrincipalName":"bo@own.example","isAdmin":true,"isMfaRegistered":false}]`}, state: Open, severity: casefile.Critical, members: "bo@own.example"},
 		{check: "audit_off", name: "all on", rows: people, exports: map[string]string{"m.csv": "UserPrincipalName,AuditEnabled,AuditBypassEnabled\nann@own.example,True,False\n"}, state: Closed},
 		{check: "audit_off", name: "seen in the log", rows: `{"class":"audit_change","operation":"set-mailboxauditbypassassociation","time":"2024-01-20T08:00:00Z","actor":"bo@own.example","target":"ann","detail":{"params":{"AuditBypassEnabled":"True"}}}`, state: Open, severity: casefile.High, members: "bo@own.example"},
 		{check: "audit_off", name: "no log", rows: people, state: Unknown},
