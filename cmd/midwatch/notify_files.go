@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -151,6 +152,15 @@ func keepTemplates(flag, folder string) error {
 
 // replaceFile writes a file beside its place and renames it.
 func replaceFile(path string, b []byte) error { return replace(path, b, true) }
+
+// replaceWith is [replaceFile] of what a function writes.
+func replaceWith(path string, write func(io.Writer) error) error {
+	var b bytes.Buffer
+	if err := write(&b); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return replaceFile(path, b.Bytes())
+}
 
 // replace does it, and has it on disk when sync is set. Drafts need not be: one
 // that is empty after a loss of power is made again.

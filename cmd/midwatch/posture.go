@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -124,12 +123,12 @@ func runPosture(ctx context.Context, std stdio, where string, o postureOptions) 
 		return explain(err, "nothing was written")
 	}
 	if dir != "" {
-		if err := replaceFile(filepath.Join(dir, postureFile), func(w io.Writer) error { return posture.Write(w, p) }); err != nil {
+		if err := replaceWith(filepath.Join(dir, postureFile), func(w io.Writer) error { return posture.Write(w, p) }); err != nil {
 			return err
 		}
 	}
 	if o.markdown != "" {
-		if err := replaceFile(o.markdown, func(w io.Writer) error { return posture.Markdown(w, p) }); err != nil {
+		if err := replaceWith(o.markdown, func(w io.Writer) error { return posture.Markdown(w, p) }); err != nil {
 			return err
 		}
 	}
@@ -147,22 +146,6 @@ func runPosture(ctx context.Context, std stdio, where string, o postureOptions) 
 		}
 	}
 	return postureStatus(p)
-}
-
-// replaceFile writes a file beside its place and renames it, so that a reader
-// finds the old one or the new one.
-func replaceFile(path string, fn func(io.Writer) error) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".tmp-")
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(fn(tmp), tmp.Close()); err != nil {
-		return errors.Join(fmt.Errorf("write %s: %w", path, err), os.Remove(tmp.Name()))
-	}
-	if err := os.Rename(tmp.Name(), path); err != nil {
-		return errors.Join(err, os.Remove(tmp.Name()))
-	}
-	return nil
 }
 
 // postureStatus is 1 where a door is open that is more than advice, and 3
