@@ -51,8 +51,7 @@ lint: ## gofmt, vet, staticcheck, govulncheck, go mod tidy
 	@.ci/lint
 
 golden: ## write the golden files again; look at the diff before committing it
-	$(GO) test ./parse ./casefile ./report ./ingest ./exposure ./respond ./cmd/midwatch -update
-	$(GO) test ./parse ./report ./ingest ./exposure ./respond/clock ./cmd/midwatch -update
+	$(GO) test ./parse ./casefile ./report ./ingest ./exposure ./posture ./respond ./respond/clock ./cmd/midwatch -update
 
 clean: ## remove what was built
 	rm -rf bin demo.case demo.logs eval.out
