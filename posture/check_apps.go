@@ -187,14 +187,12 @@ func unusedPower(f *facts, t *tenant, c *check) found {
 		for i, m := range members {
 			says = append(says, apps[i].label()+" ("+m.Text+")")
 		}
-		d := c.door(t, worst, plural(len(members), "application does not use", "applications do not use")+" its permissions", list(says, 3)+". "+cover+".", members)
+		d := c.door(t, worst, "1 application does not use its powerful permissions", list(says, 3)+"; seen in "+cover+".", members)
 		if len(members) > 1 {
-			d.Title = fmt.Sprintf("%d applications do not use powerful permissions", len(members))
-		} else {
-			d.Title = "1 application does not use its powerful permissions"
+			d.Title = fmt.Sprintf("%d applications do not use their powerful permissions", len(members))
 		}
 		d.Fix = takeRoles(apps, func(a *app) []string { return roles[a] })
-		d.Limits = []string{fmt.Sprintf("the evidence is %d days long: what is used more rarely looks unused", t.days())}
+		d.Limits = []string{fmt.Sprintf("the evidence is %d days long: what is used more rarely looks unused, and so does what was granted at its end", t.days())}
 		x := open(d)
 		x.text, x.fetch = cover, f.permissionsMissing()
 		return x
