@@ -383,10 +383,7 @@ func (w *world) answer(c *casefile.Case, m *matched, a *casefile.Assertion, mayb
 			short = append(short, fmt.Sprintf("%s covers %s of the hours", name, shareWords(x.Share)))
 		}
 	}
-	for _, n := range never {
-		a.Fetch = append(a.Fetch, n)
-	}
-	a.Fetch = append(a.Fetch, m.Fetch...)
+	a.Fetch = slices.Concat(a.Fetch, never, m.Fetch)
 	switch {
 	case a.Access > 0:
 		a.Answer = casefile.Accessed

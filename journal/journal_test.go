@@ -186,7 +186,7 @@ func TestTampering(t *testing.T) {
 	}
 	line := int64(1)
 	for i := range good {
-		for _, flip := range []byte{1, 2, 4, 8, 16, 32, 64, 128, good[i] ^ 0, good[i] ^ '\n', good[i] ^ 'x'} {
+		for _, flip := range []byte{1, 2, 4, 8, 16, 32, 64, 128, good[i], good[i] ^ '\n', good[i] ^ 'x'} {
 			if flip == 0 {
 				continue
 			}
