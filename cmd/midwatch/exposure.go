@@ -85,7 +85,7 @@ PDF) are counted and listed.
 	}
 	f := c.Flags()
 	f.StringArrayVar(&o.mail, "mail", nil, "mailbox export or list of messages: file, folder or archive (repeatable)")
-	f.StringVar(&o.directory, "directory", "", "CSV of users: user,department,job_title,enabled,mfa_registered")
+	f.StringVar(&o.directory, "directory", "", "CSV of users: user,department,job_title,enabled,mfa_registered (default: what the case was made with)")
 	f.StringSliceVar(&o.domains, "own-domain", nil, "a domain of yours, besides those that the evidence shows (repeatable)")
 	f.StringVar(&o.key, "key", "", "file whose content is mixed into fingerprints, so that nobody without it can try guesses on them")
 	f.BoolVar(&o.json, "json", false, "print exposure.json instead of the summary")
@@ -103,6 +103,12 @@ func runExposure(ctx context.Context, std stdio, dir string, o exposureOptions) 
 	if o.directory != "" {
 		if opts.Directory, err = enrich.ReadDirectory(o.directory); err != nil {
 			return fmt.Errorf("--directory: %w", err)
+		}
+	} else if kept, err := readSettings(dir); err != nil { // what the case was made with
+		return err
+	} else if kept.Directory != nil {
+		for _, p := range kept.Directory.People {
+			opts.Directory = append(opts.Directory, enrich.Person(p))
 		}
 	}
 	if o.key != "" {
