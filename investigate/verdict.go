@@ -318,8 +318,19 @@ func (b *builder) sayUncleared(say sayer) {
 			say(casefile.Limit, nil, "%s listed in the case.", upperFirst(numbers(int64(len(b.camp.CannotClear)-2), "more limit of this kind is", "more limits of this kind are")))
 			break
 		}
-		say(casefile.Limit, u.Events, "%s %s cannot be cleared: %s.", number(u.Count), u.What, u.Why)
+		say(casefile.Limit, u.Events, "%s %s cannot be cleared: %s.", number(u.Count), what(&u), u.Why)
 	}
+}
+
+// what is the word for so many of what cannot be cleared.
+func what(u *casefile.Uncleared) string {
+	if u.Count == 1 {
+		if u.What == "mailboxes" {
+			return "mailbox"
+		}
+		return strings.TrimSuffix(u.What, "s")
+	}
+	return u.What
 }
 
 // sayLimits: what else the logs cannot say.

@@ -66,7 +66,7 @@ func (f HTML) Write(w io.Writer, file string, c *casefile.Case, o Options) error
 
 func pageFuncs() template.FuncMap {
 	return template.FuncMap{
-		"number": number, "plural": plural, "decimal": decimal, "percent": percent, "bytes": bytesText,
+		"number": number, "plural": plural, "uncleared": unclearedWord, "decimal": decimal, "percent": percent, "bytes": bytesText,
 		"stamp": stamp, "day": day, "minute": minute, "words": words, "source": sourceName,
 		"technique": techniqueName, "meaning": certaintyMeaning,
 		"int64":  func(n int) int64 { return int64(n) },

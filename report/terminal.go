@@ -315,7 +315,7 @@ func (t *text) unknown(p *page) {
 	}
 	uncleared := func(us []casefile.Uncleared) {
 		for _, u := range us {
-			what := number(u.Count) + " " + u.What
+			what := number(u.Count) + " " + unclearedWord(u.Count, u.What)
 			if u.CountName != "" {
 				what += " (" + u.CountName + ")"
 			}

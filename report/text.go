@@ -355,3 +355,15 @@ func certaintyMeaning(c casefile.Certainty) string {
 // Plain makes a string from a log safe for a terminal: control characters are
 // shown, not obeyed.
 func Plain(s string) string { return clean(s) }
+
+// unclearedWord is the word for so many of what cannot be cleared: the case
+// has it in the plural.
+func unclearedWord(n int64, what string) string {
+	switch {
+	case n != 1:
+		return what
+	case what == "mailboxes":
+		return "mailbox"
+	}
+	return strings.TrimSuffix(what, "s")
+}
