@@ -340,3 +340,30 @@ func TestPerMailbox(t *testing.T) {
 		t.Errorf("states %v", c.Coverage.MailAccess.States)
 	}
 }
+
+// TestSilentTimes: while the audit log has no record of anybody's reading, no
+// mailbox is cleared, campaign or not; and an office's weekend is no such time.
+func TestSilentTimes(t *testing.T) {
+	lines := func(lost func(day, hour int) bool) (out []string) {
+		for d := range 35 {
+			for h := range 24 {
+				at := time.Date(2023, 11, 6+d, h, 0, 0, 0, time.UTC)
+				if at.Weekday() == time.Saturday || at.Weekday() == time.Sunday || h < 8 || h > 17 || lost(d, h) {
+					continue
+				}
+				for i := range 6 {
+					out = append(out, fmt.Sprintf(`{"time":%q,"class":"mail_access","operation":"mailitemsaccessed","actor":"u%d@contoso.com","mailbox":"u%d@contoso.com","access":"bind","throttled":false,"item_count":1,"items":[{"message_id":"m-%d-%d-%d@x"}]}`, at.Add(time.Duration(i)*7*time.Minute).Format(time.RFC3339), i, i, d, h, i))
+				}
+			}
+		}
+		return out
+	}
+	whole := concludeRows(t, Options{}, rows(t, lines(func(int, int) bool { return false })...))
+	if len(whole.CannotClear) != 0 {
+		t.Errorf("a whole log leaves something open: %+v", whole.CannotClear)
+	}
+	cut := concludeRows(t, Options{}, rows(t, lines(func(d, _ int) bool { return d == 15 || d == 16 })...))
+	if len(cut.CannotClear) != 1 || cut.CannotClear[0].Count != 6 || !strings.Contains(cut.CannotClear[0].Why, "2023-11-20T18:00:00Z to 2023-11-23T08:00:00Z") {
+		t.Errorf("two days without records: %+v", cut.CannotClear)
+	}
+}
