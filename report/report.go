@@ -54,6 +54,7 @@ func Formats() []Format {
 		Terminal{},
 		JSON{},
 		CSV{},
+		Navigator{},
 	}
 }
 

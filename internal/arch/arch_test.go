@@ -52,7 +52,7 @@ func allowed() map[string][]string {
 		"simulate/score":      {"simulate", "casefile"},
 		"respond/notice":      {"casefile", "exposure", "report", "respond/clock"},
 		"respond/clock":       {"casefile", "exposure"},
-		"report":              {"casefile"},
+		"report":              {"actor", "casefile"},
 		"internal/casefolder": {"casefile", "journal"},
 		"respond":             {"casefile"},
 		"respond/graph":       {"casefile", "respond"},
