@@ -55,6 +55,7 @@ func Formats() []Format {
 		JSON{},
 		CSV{},
 		Navigator{},
+		Timesketch{},
 	}
 }
 
