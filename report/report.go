@@ -56,6 +56,7 @@ func Formats() []Format {
 		CSV{},
 		Navigator{},
 		Timesketch{},
+		Markdown{},
 	}
 }
 
