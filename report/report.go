@@ -1,5 +1,7 @@
 // Package report shows a case to people and to machines: one self-contained
-// HTML page, the verdict for a terminal, case.json, and tables as CSV.
+// HTML page, the verdict for a terminal, a document in Markdown, case.json,
+// tables as CSV, and what other programs read: a layer for the ATT&CK
+// Navigator, a timeline for Timesketch, a STIX bundle.
 //
 // A report adds no conclusion. It arranges what package casefile holds so that
 // a tired reader meets the verdict first, then what is not known, and so that
@@ -57,6 +59,7 @@ func Formats() []Format {
 		Navigator{},
 		Timesketch{},
 		Markdown{},
+		STIX{},
 	}
 }
 
@@ -68,11 +71,15 @@ type Options struct {
 	// Width is the terminal's width in columns; 0 means 80.
 	Width int
 	// Rows is how many rows the HTML page shows of a long table, and how many
-	// pieces of evidence in its appendix; 0 means [DefaultRows].
+	// pieces of evidence in its appendix; 0 means [DefaultRows]. Markdown has a
+	// smaller number of its own, and STIX takes it as a number of messages.
 	Rows int
 	// Raw returns the records behind events, by event id, as they stand in
 	// their files. It may be nil; an id that it does not know is left out.
 	Raw func(events []string) map[string][]byte
+	// TLP is the marking of a STIX bundle, one of [TLPs]; empty means
+	// [DefaultTLP]. Other formats ignore it.
+	TLP string
 	// Cards says about detectors what a finding does not repeat. It may be nil.
 	Cards map[string]Card
 }

@@ -24,6 +24,7 @@ type reportOptions struct {
 	rows              int
 	raw               string
 	wait              time.Duration
+	tlp               string
 }
 
 func newReport(std stdio) *cobra.Command {
@@ -58,6 +59,7 @@ input could not be read.`,
 	f.IntVar(&o.rows, "rows", 0, "rows of a long table, in forms that leave something out (default: the form's own)")
 	f.StringVar(&o.raw, "raw", "all", "records that html shows of those that the claims stand on: all, or none, which needs no event store")
 	where.addWait(c)
+	f.StringVar(&o.tlp, "tlp", report.DefaultTLP, "marking of a STIX bundle: white, green, amber, red")
 	c.AddCommand(newReportFormats(std))
 	return c
 }
@@ -128,6 +130,9 @@ func writeReport(ctx context.Context, std stdio, dir string, o *reportOptions) (
 	if o.rows < 0 {
 		return fmt.Errorf("--rows %d: it is a number of rows, or 0 for the form's own", o.rows)
 	}
+	if !slices.Contains(report.TLPs(), o.tlp) {
+		return fmt.Errorf("--tlp %q: it is one of %s", o.tlp, strings.Join(report.TLPs(), ", "))
+	}
 	dir = filepath.Clean(dir)
 	if err := outside(dir, o.out); err != nil {
 		return err
@@ -140,7 +145,7 @@ func writeReport(ctx context.Context, std stdio, dir string, o *reportOptions) (
 	if err != nil {
 		return err
 	}
-	opts := report.Options{Rows: o.rows, Cards: make(map[string]report.Card)}
+	opts := report.Options{Rows: o.rows, TLP: o.tlp, Cards: make(map[string]report.Card)}
 	for _, k := range cards(sets) {
 		opts.Cards[k.ID] = report.Card{Title: k.Title, Why: k.Why, FalsePositives: k.FalsePositives}
 	}
