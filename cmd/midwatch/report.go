@@ -41,11 +41,12 @@ Without --out the form goes to standard output. A form of several files needs
 --out, a folder, or --file, one of them. The case's own folder is never written to.
 
 The exit status is the one of the case: 1 if it has findings, 3 if some of its
-input could not be read.`,
+input could not be read, which standard error says.`,
 		Example: `  midwatch report formats
   midwatch report incident.case --format navigator --out layer.json
   midwatch report incident.case --format csv --out tables
-  midwatch report incident.case --format csv --file mailboxes.csv`,
+  midwatch report incident.case --format csv --file mailboxes.csv
+  midwatch report incident.case --format stix --tlp red --out case.stix.json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			o.wait = where.wait
@@ -189,7 +190,15 @@ func writeReport(ctx context.Context, std stdio, dir string, o *reportOptions) (
 	if err != nil {
 		return explain(err, "the report is not complete")
 	}
-	return exitStatus(c, append(gaps(c.Sources), refusedRules(sets)...))
+	unread := append(gaps(c.Sources), refusedRules(sets)...)
+	if len(unread) > 0 {
+		fmt.Fprintf(std.err, "of the input of this case not everything was read, and so judged: %s", report.Plain(unread[0]))
+		if n := len(unread) - 1; n > 0 {
+			fmt.Fprintf(std.err, "; and %d more, in %s", n, report.Plain(filepath.Join(dir, casefolder.Sources)))
+		}
+		fmt.Fprintln(std.err)
+	}
+	return exitStatus(c, unread)
 }
 
 // rulesOf are the rules that a case was concluded with: what detectors and
