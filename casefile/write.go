@@ -24,14 +24,20 @@ func ID(prefix string, parts ...string) string {
 // Write writes the case as indented JSON, in its canonical form: absent lists
 // are empty lists, never null, so that readers need not tell the two apart.
 func Write(w io.Writer, c *Case) error {
-	fillLists(reflect.ValueOf(c))
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", " ")
-	if err := enc.Encode(c); err != nil {
+	if err := WriteJSON(w, c); err != nil {
 		return fmt.Errorf("write case: %w", err)
 	}
 	return nil
+}
+
+// WriteJSON writes what the pointer v leads to in the form that all contracts
+// have: indented, with absent lists as empty ones. It fills those in v itself.
+func WriteJSON(w io.Writer, v any) error {
+	fillLists(reflect.ValueOf(v))
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", " ")
+	return enc.Encode(v)
 }
 
 // Read reads a case.json and refuses another schema.

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"reflect"
 	"strings"
 
 	"midwatch/casefile"
@@ -13,11 +12,7 @@ import (
 // Write writes the exposure as indented JSON. Absent lists are empty, never
 // null, so that readers need not tell the two apart.
 func Write(w io.Writer, x *Exposure) error {
-	fillLists(reflect.ValueOf(x))
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", " ")
-	if err := enc.Encode(x); err != nil {
+	if err := casefile.WriteJSON(w, x); err != nil {
 		return fmt.Errorf("write exposure: %w", err)
 	}
 	return nil
@@ -33,32 +28,6 @@ func Read(r io.Reader) (*Exposure, error) {
 		return nil, fmt.Errorf("read exposure: schema is %q, this version reads %q", x.Schema, Schema)
 	}
 	return &x, nil
-}
-
-func fillLists(v reflect.Value) {
-	switch v.Kind() {
-	case reflect.Pointer:
-		if !v.IsNil() {
-			fillLists(v.Elem())
-		}
-	case reflect.Struct:
-		if v.Type() == reflect.TypeFor[casefile.Time]() {
-			return
-		}
-		for i := range v.NumField() {
-			f := v.Field(i)
-			if f.Kind() == reflect.Slice && f.IsNil() {
-				f.Set(reflect.MakeSlice(f.Type(), 0, 0))
-			}
-			fillLists(f)
-		}
-	case reflect.Slice:
-		if v.Type().Elem().Kind() == reflect.Struct {
-			for i := range v.Len() {
-				fillLists(v.Index(i))
-			}
-		}
-	}
 }
 
 // Table is a table of an exposure: its file's name, and rows, the first with the

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"reflect"
 	"strings"
 	"unicode"
 
@@ -14,11 +13,7 @@ import (
 // Write writes the posture as indented JSON. Absent lists are empty, never
 // null, so that readers need not tell the two apart.
 func Write(w io.Writer, p *Posture) error {
-	fillLists(reflect.ValueOf(p))
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", " ")
-	if err := enc.Encode(p); err != nil {
+	if err := casefile.WriteJSON(w, p); err != nil {
 		return fmt.Errorf("write posture: %w", err)
 	}
 	return nil
@@ -34,32 +29,6 @@ func Read(r io.Reader) (*Posture, error) {
 		return nil, fmt.Errorf("read posture: schema is %q, this version reads %q", p.Schema, Schema)
 	}
 	return &p, nil
-}
-
-func fillLists(v reflect.Value) {
-	switch v.Kind() {
-	case reflect.Pointer:
-		if !v.IsNil() {
-			fillLists(v.Elem())
-		}
-	case reflect.Struct:
-		if v.Type() == reflect.TypeFor[casefile.Time]() {
-			return
-		}
-		for i := range v.NumField() {
-			f := v.Field(i)
-			if f.Kind() == reflect.Slice && f.IsNil() {
-				f.Set(reflect.MakeSlice(f.Type(), 0, 0))
-			}
-			fillLists(f)
-		}
-	case reflect.Slice:
-		if v.Type().Elem().Kind() == reflect.Struct {
-			for i := range v.Len() {
-				fillLists(v.Index(i))
-			}
-		}
-	}
 }
 
 // md writes text from logs so that it is text in Markdown: no markup, no HTML,

@@ -66,6 +66,7 @@ func allowed() map[string][]string {
 		"internal/clickhousetest/testdeps": {"internal/clickhousetest"},
 		"internal/clickhousetest/up":       {"internal/clickhousetest"},
 		"internal/arch":                    {},
+		"internal/contracttest":            {},
 		"internal/engines":                 {},
 		"internal/bench":                   {"detect", "detect/sigmarules", "enrich", "event", "ingest", "investigate", "parse", "simulate", "store", "store/clickhouse", "store/duckdb", "internal/clickhousetest"},
 		"internal/eval":                    {"casefile", "event", "simulate", "simulate/score", "store", "store/duckdb"},
