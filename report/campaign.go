@@ -66,6 +66,7 @@ type mailboxView struct {
 	Minted   []casefile.TokenRef // tokens that it was read with
 	TokenCut int
 	Cites    cites
+	count    messageCount
 }
 
 // tokensShown is how many tokens are told of a mailbox.
@@ -86,17 +87,10 @@ func messagesApart(all []casefile.MessageRef) (reached, maybe []casefile.Message
 
 // Named and MaybeNamed count the messages that records name, by what can be
 // said of them. The two are never added up.
-func (m mailboxView) Named() int64 { return int64(len(m.MailboxRef.Messages)) - m.MaybeNamed() }
+func (m mailboxView) Named() int64 { return m.count.named }
 
 // MaybeNamed is the other part, see Named.
-func (m mailboxView) MaybeNamed() (n int64) {
-	for _, x := range m.MailboxRef.Messages {
-		if x.Certainty == casefile.Possible {
-			n++
-		}
-	}
-	return n
-}
+func (m mailboxView) MaybeNamed() int64 { return m.count.maybe }
 
 // barPart is a part of the bar that shows the share of mailboxes; X and W are
 // in thousandths of the whole.
@@ -129,7 +123,7 @@ func (p *page) campaign(c casefile.Campaign, n int, only bool) campaignView {
 	}
 	drawn := c
 	drawn.Timeline = steps // a mark links to its step below
-	v.Pictures = pictures(drawn, p.Coverage, n, p.Tenant)
+	v.Pictures = p.pictures(drawn, n)
 	var fs []casefile.Finding
 	for _, id := range c.Findings {
 		if f, ok := p.findings[id]; ok {
@@ -146,10 +140,10 @@ func (p *page) campaign(c casefile.Campaign, n int, only bool) campaignView {
 		tokens[t.ID] = t
 	}
 	boxes := slices.Clone(c.Mailboxes)
-	sortBoxes(boxes)
+	p.sortBoxes(c.ID, boxes)
 	boxes, v.BoxCut = cut(boxes, p.Rows)
 	for _, m := range boxes {
-		b := mailboxView{MailboxRef: m, Cites: p.citeAtMost(m.Events, m.EventCount, 6)}
+		b := mailboxView{MailboxRef: m, count: p.count(c.ID, m), Cites: p.citeAtMost(m.Events, m.EventCount, 6)}
 		reached, maybe := messagesApart(m.Messages)
 		b.Messages, b.Cut = cut(reached, min(p.Rows, p.messages))
 		p.messages -= len(b.Messages)
@@ -194,9 +188,9 @@ func (p *page) campaign(c casefile.Campaign, n int, only bool) campaignView {
 }
 
 // sortBoxes puts the most certain first, then those with most messages.
-func sortBoxes(boxes []casefile.MailboxRef) {
+func (p *page) sortBoxes(campaign string, boxes []casefile.MailboxRef) {
 	slices.SortStableFunc(boxes, func(a, b casefile.MailboxRef) int {
-		return cmp.Or(cmp.Compare(b.Certainty.Rank(), a.Certainty.Rank()), cmp.Compare(len(b.Messages), len(a.Messages)), strings.Compare(a.UPN, b.UPN))
+		return cmp.Or(cmp.Compare(b.Certainty.Rank(), a.Certainty.Rank()), cmp.Compare(p.count(campaign, b).all(), p.count(campaign, a).all()), strings.Compare(a.UPN, b.UPN))
 	})
 }
 

@@ -1,7 +1,6 @@
 package report
 
 import (
-	"bufio"
 	"crypto/sha256"
 	"embed"
 	"encoding/base64"
@@ -42,26 +41,19 @@ func (f HTML) Write(w io.Writer, file string, c *casefile.Case, o Options) error
 	if err := wants(f, file); err != nil {
 		return err
 	}
-	style, err := assets.ReadFile("assets/style.css")
+	style, err := Style()
 	if err != nil {
 		return fmt.Errorf("write report: %w", err)
 	}
-	t, err := template.New("page.html").Funcs(pageFuncs()).ParseFS(assets, "assets/*.html")
+	v, err := NewView(c, o)
 	if err != nil {
 		return fmt.Errorf("write report: %w", err)
 	}
-	b := newPage(shown(c), o)
+	b := v.page
 	sum := sha256.Sum256(style)
 	b.Style = template.CSS(style)
 	b.Policy = "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; base-uri 'none'; form-action 'none'"
-	buf := bufio.NewWriterSize(w, 1<<16)
-	if err := t.Execute(buf, b); err != nil {
-		return fmt.Errorf("write report: %w", err)
-	}
-	if err := buf.Flush(); err != nil {
-		return fmt.Errorf("write report: %w", err)
-	}
-	return nil
+	return v.execute(w, "page.html", b)
 }
 
 func pageFuncs() template.FuncMap {
@@ -70,7 +62,8 @@ func pageFuncs() template.FuncMap {
 		"stamp": stamp, "day": day, "minute": minute, "words": words, "source": sourceName,
 		"technique": techniqueName, "meaning": certaintyMeaning,
 		"int64":  func(n int) int64 { return int64(n) },
-		"anchor": anchor,
+		"anchor": anchor, "memberkind": memberKind, "clean": clean,
+		"span":   span,
 		"answer": answerKey, "answerword": answerWord, "cover": coverWord, "least": leastCovered, "between": between,
 		"figures": figures, "ratio": ratioWords, "chance": chance, "rank": rankWords, "verb": verb, "inhours": inHours, "coversummary": coverSummary, "capital": capital,
 		"pair":  func(a, b any) pair { return pair{a, b} },

@@ -2,7 +2,6 @@ package report
 
 import (
 	"cmp"
-	"fmt"
 	"html/template"
 	"reflect"
 	"slices"
@@ -42,6 +41,7 @@ type page struct {
 	findings map[string]casefile.Finding
 	shown    map[string]string // finding id -> its anchor, if it is on the page
 	messages int               // rows of messages that may still be shown
+	named    map[boxKey]messageCount
 }
 
 type evidenceView struct {
@@ -62,6 +62,7 @@ type cite struct {
 	N    int // number in the appendix; 0: not in it
 	ID   string
 	Text string
+	Href string
 }
 
 // maxRaw and rawBudget bound what the page shows of records: one record, and
@@ -71,8 +72,11 @@ const (
 	rawBudget = 8 << 20
 )
 
-func newPage(c *casefile.Case, o Options) *page {
-	p := &page{Case: c, Rows: o.rows(), opts: o, cite: map[string]int{}, findings: map[string]casefile.Finding{}, shown: map[string]string{}, messages: 5 * o.rows()}
+// newPage prepares a case whose strings are clean.
+func newPage(c *casefile.Case, o Options) *page { return newPageOf(c, countMessages(c), o) }
+
+func newPageOf(c *casefile.Case, named map[boxKey]messageCount, o Options) *page {
+	p := &page{named: named, Case: c, Rows: o.rows(), opts: o, cite: map[string]int{}, findings: map[string]casefile.Finding{}, shown: map[string]string{}, messages: 5 * o.rows()}
 	for _, f := range c.Findings {
 		p.findings[f.ID] = f
 	}
@@ -288,9 +292,12 @@ func (p *page) CiteOne(id string) cites {
 func (p *page) citeAtMost(ids []string, total int64, n int) cites {
 	var out cites
 	for _, id := range ids[:min(len(ids), n)] {
-		c := cite{N: p.cite[id], ID: id}
+		c := cite{N: p.cite[id], ID: id, Href: p.eventHref(id)}
 		if c.Text = "E" + number(int64(c.N)); c.N == 0 {
 			c.Text = id
+			if r := []rune(id); c.Href != "" && len(r) > 8 {
+				c.Text = string(r[:8])
+			}
 		}
 		out.Shown = append(out.Shown, c)
 	}
@@ -358,9 +365,9 @@ func (p *page) Domains() []string {
 	return out
 }
 
-// ref is a finding or campaign that something refers to. Anchor is empty when
-// the page does not show it.
-type ref struct{ Text, Anchor string }
+// ref is a finding or campaign that something refers to. Href is empty when
+// it is shown nowhere.
+type ref struct{ Text, Href string }
 
 // Refs are the findings and campaigns that a sentence refers to, each once.
 // A case's only campaign goes without saying.
@@ -378,22 +385,27 @@ func (p *page) Refs(ids []string) []ref {
 // Ref looks up a finding or campaign by its id.
 func (p *page) Ref(id string) ref {
 	if f, ok := p.findings[id]; ok {
-		return ref{f.Title, p.shown[id]}
+		return ref{f.Title, p.findingHref(id)}
 	}
 	for _, c := range p.Campaigns {
 		if c.ID == id {
-			return ref{c.Title, fmt.Sprintf("campaign-%d", c.N)}
+			return ref{c.Title, p.ToCampaign(c.Campaign, "")}
 		}
 	}
 	return ref{Text: id}
 }
 
 func (p *page) finding(f casefile.Finding) findingView {
-	card := cleanCopy(reflect.ValueOf(p.opts.Cards[f.Detector])).Interface().(Card)
-	v := findingView{Finding: f, Card: card, Cites: p.citeAtMost(f.Events, f.EventCount, 12)}
-	if p.shown[f.ID] == "" { // one that two campaigns share is linked to where it stands first
-		v.Anchor = anchor("f", f.ID)
-		p.shown[f.ID] = v.Anchor
+	if p.shown[f.ID] != "" { // one that two campaigns share is linked to where it stands first
+		return p.viewOf(f, "")
 	}
-	return v
+	p.shown[f.ID] = anchor("f", f.ID)
+	return p.viewOf(f, p.shown[f.ID])
+}
+
+// viewOf is a finding as the page shows it. It changes nothing, so that several
+// readers may ask at the same time.
+func (p *page) viewOf(f casefile.Finding, at string) findingView {
+	card := cleanCopy(reflect.ValueOf(p.opts.Cards[f.Detector])).Interface().(Card)
+	return findingView{Finding: f, Card: card, Cites: p.citeAtMost(f.Events, f.EventCount, 12), Anchor: at}
 }

@@ -29,6 +29,7 @@ type picture struct {
 	StripsCut     int
 	Flags         []milestone
 	AxisY, StripY float64
+	href          func(step int) string
 }
 
 type tick struct {
@@ -97,14 +98,18 @@ const maxSteps = 400
 // maxStrips is how many logs are drawn below the lanes.
 const maxStrips = 10
 
-func pictures(c casefile.Campaign, cov casefile.Coverage, n int, tenant func(string) string) []picture {
+func (p *page) pictures(c casefile.Campaign, n int) []picture {
 	if len(c.Timeline) == 0 || c.Start.IsZero() {
 		return nil
 	}
-	return []picture{
-		draw(c, cov, n, tenant, false),
-		draw(c, cov, n, tenant, true),
+	out := []picture{
+		draw(c, p.Coverage, n, p.Tenant, false),
+		draw(c, p.Coverage, n, p.Tenant, true),
 	}
+	for i := range out {
+		out[i].href = func(step int) string { return p.stepHref(c, n, step) }
+	}
+	return out
 }
 
 // axis maps time to the picture.
@@ -327,8 +332,8 @@ func ticks(ax axis, narrow bool) []tick {
 	return out
 }
 
-// StepAnchor is the anchor of a step in the list below the picture.
-func (p picture) StepAnchor(n int) string { return fmt.Sprintf("step-%d-%d", p.Campaign, n) }
+// StepHref is the address of a step in the list below the picture.
+func (p picture) StepHref(n int) string { return p.href(n) }
 
 // TickY is the baseline of the axis' labels.
 func (p picture) TickY() float64 { return p.AxisY + 17 }

@@ -60,6 +60,7 @@ func Formats() []Format {
 		Timesketch{},
 		Markdown{},
 		STIX{},
+		OCSF{},
 	}
 }
 
@@ -80,6 +81,12 @@ type Options struct {
 	// TLP is the marking of a STIX bundle, one of [TLPs]; empty means
 	// [DefaultTLP]. Other formats ignore it.
 	TLP string
+	// Links says where the parts of a [View] lead. Nil: to anchors of one page.
+	Links *Links
+	// NoMessages and NoEvidence leave messages and attachments, and the account
+	// of records, out of a [View]: a case may have a million. Counts stay, and
+	// citations have the record's id instead of a number.
+	NoMessages, NoEvidence bool
 	// Cards says about detectors what a finding does not repeat. It may be nil.
 	Cards map[string]Card
 }

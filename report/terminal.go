@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -295,12 +294,7 @@ func (t *text) campaign(p *page, c campaignView) {
 
 // fewBoxes are the mailboxes that the terminal may name.
 func (c campaignView) fewBoxes() []mailboxView {
-	var out []mailboxView
-	boxes := slices.Clone(c.Campaign.Mailboxes)
-	sortBoxes(boxes)
-	for _, m := range boxes[:min(len(boxes), 16)] {
-		out = append(out, mailboxView{MailboxRef: m})
-	}
+	out, _ := cut(c.Mailboxes, 16)
 	return out
 }
 
