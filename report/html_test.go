@@ -214,7 +214,7 @@ func fillHostile(v reflect.Value, next func() string, depth int) {
 
 func TestHostileStringsAreInert(t *testing.T) {
 	page := htmlOf(t, hostileCase(), hostileOptions())
-	tags := regexp.MustCompile(`^</?(!doctype|html|head|meta|title|style|body|svg|symbol|circle|path|a|header|p|span|div|nav|ol|ul|li|main|section|h[1-4]|dl|dt|dd|b|strong|table|caption|thead|tbody|tr|th|td|details|summary|br|wbr|time|code|pre|article|footer|defs|pattern|rect|line|text|g|desc|use)(\s|/?>|>)`)
+	tags := regexp.MustCompile(`^</?(!doctype|html|head|meta|title|style|body|svg|symbol|circle|path|a|header|p|span|div|nav|ol|ul|li|main|section|h[1-4]|dl|dt|dd|b|strong|table|caption|thead|tbody|tr|th|td|details|summary|br|wbr|time|code|pre|article|footer|defs|pattern|rect|line|text|g|desc|use|figure|figcaption|sub)(\s|/?>|>)`)
 	for _, tag := range regexp.MustCompile(`<[^>]*>`).FindAllString(page, -1) {
 		if !tags.MatchString(strings.ToLower(tag)) {
 			t.Errorf("tag from a log: %s", tag)

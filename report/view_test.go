@@ -52,7 +52,9 @@ func testLinks() *Links {
 	}
 	return &Links{
 		Event: to("evidence"), Finding: to("finding"), Source: to("source"), Campaign: to("campaign"),
-		Entity:  func(kind casefile.EntityKind, id string) string { return to("entity/" + url.PathEscape(string(kind)))(id) },
+		Entity: func(kind casefile.EntityKind, id string) string {
+			return to("entity/" + url.PathEscape(string(kind)))(id)
+		},
 		Section: func(part, at string) string { return "/c/case/" + part + "#" + at },
 	}
 }
