@@ -188,14 +188,18 @@ func (b *bundle) public(kind, key string, with stixObject) string {
 	return b.add(o)
 }
 
-// made is when the case came to say what it says, without a clock: the last
+// caseMade is when the case came to say what it says, without a clock: the last
 // record, or the last decision of people after it.
-func (b *bundle) made() string {
-	t := b.c.Case.Last
-	for _, o := range b.c.Overrides {
+func caseMade(c *casefile.Case) casefile.Time {
+	t := c.Case.Last
+	for _, o := range c.Overrides {
 		t = casefile.Later(t, o.Time)
 	}
-	return cmp.Or(stixTime(t), "1970-01-01T00:00:00.000Z")
+	return t
+}
+
+func (b *bundle) made() string {
+	return cmp.Or(stixTime(caseMade(b.c)), "1970-01-01T00:00:00.000Z")
 }
 
 // stixTime has milliseconds, as created and modified must; empty: not known.

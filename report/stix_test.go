@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"midwatch/casefile"
+	"midwatch/internal/schematest"
 )
 
 func bundleOf(t *testing.T, c *casefile.Case, o Options) (id string, objects []map[string]any) {
@@ -237,5 +238,86 @@ func TestSTIXHostile(t *testing.T) {
 	}
 	if got := ofType(objects, "ipv4-addr"); len(got) != 1 || got[0]["value"] != "192.0.2.1" {
 		t.Errorf("addresses are %v", got)
+	}
+}
+
+// Bundles hold in OASIS' own schemas.
+func TestSTIXSchema(t *testing.T) {
+	schema := schematest.STIX(t)
+	for name, c := range map[string]*casefile.Case{"case": readCase(t, "case"), "quiet": readCase(t, "quiet"), "empty": {}, "hostile": hostileCase(), "large": largeCase(60, 2)} {
+		for _, tlp := range TLPs() {
+			if tlp != DefaultTLP && name != "quiet" { // nothing but the marking differs
+				continue
+			}
+			if err := schema.Check(render(t, STIX{}, "stix.json", c, Options{TLP: tlp})); err != nil {
+				t.Errorf("%s, TLP:%s: %v", name, tlp, err)
+			}
+		}
+	}
+}
+
+// What OASIS' schemas would not let pass, object by object.
+func TestSTIXSchemaRefuses(t *testing.T) {
+	schema := schematest.STIX(t)
+	bundle := render(t, STIX{}, "stix.json", readCase(t, "case"), Options{})
+	refuses := func(what string, breaks func(objects []any, i int) bool) {
+		var whole map[string]any
+		if err := json.Unmarshal(bundle, &whole); err != nil {
+			t.Fatal(err)
+		}
+		n, kinds := len(whole["objects"].([]any)), map[string]bool{}
+		for i := range n {
+			var b map[string]any
+			if err := json.Unmarshal(bundle, &b); err != nil {
+				t.Fatal(err)
+			}
+			objects := b["objects"].([]any)
+			kind := objects[i].(map[string]any)["type"].(string)
+			if kinds[kind] || !breaks(objects, i) { // one of each kind
+				continue
+			}
+			kinds[kind] = true
+			broken, err := json.Marshal(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if schema.Check(broken) == nil {
+				t.Errorf("%s of %s was let pass", what, kind)
+			}
+		}
+		if len(kinds) == 0 {
+			t.Errorf("%s: done to no object", what)
+		}
+	}
+	for _, p := range []string{"id", "type"} {
+		refuses("no "+p, func(objects []any, i int) bool { delete(objects[i].(map[string]any), p); return true })
+	}
+	for _, p := range []string{"created", "modified", "published", "first_seen", "last_seen", "first_observed", "last_observed"} {
+		refuses("a "+p+" that is no time", func(objects []any, i int) bool {
+			o := objects[i].(map[string]any)
+			_, ok := o[p]
+			o[p] = "yesterday"
+			return ok
+		})
+	}
+	refuses("a type that there is not", func(objects []any, i int) bool { objects[i].(map[string]any)["type"] = "intruder"; return true })
+	refuses("an id of another form", func(objects []any, i int) bool { objects[i].(map[string]any)["id"] = "1"; return true })
+	refuses("a confidence of 101", func(objects []any, i int) bool {
+		o := objects[i].(map[string]any)
+		_, ok := o["confidence"]
+		o["confidence"] = 101
+		return ok
+	})
+	required := func(p string) {
+		refuses("no "+p, func(objects []any, i int) bool {
+			o := objects[i].(map[string]any)
+			need := stixRequired(o["type"].(string))
+			_, ok := o[p]
+			delete(o, p)
+			return ok && slices.Contains(need, p)
+		})
+	}
+	for _, p := range []string{"created", "modified", "name", "published", "object_refs", "relationship_type", "source_ref", "target_ref", "sighting_of_ref", "first_observed", "last_observed", "number_observed", "number", "value", "is_multipart"} {
+		required(p)
 	}
 }

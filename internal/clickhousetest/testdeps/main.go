@@ -1,5 +1,6 @@
-// Command testdeps fetches what the tests need beside Go modules: the
-// ClickHouse engine, once, into the cache. `make test-deps` runs it.
+// Command testdeps fetches what the tests need beside Go modules, once, into
+// the cache: the ClickHouse engine, and the schemas of STIX and OCSF.
+// `make test-deps` runs it.
 package main
 
 import (
@@ -9,13 +10,24 @@ import (
 	"os/signal"
 
 	"midwatch/internal/clickhousetest"
+	"midwatch/internal/schematest"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := clickhousetest.Fetch(ctx, os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "test-deps:", err)
-		os.Exit(1)
+	status := 0
+	// Each by itself: without one, the other's tests run.
+	for _, fetch := range []func(context.Context) error{
+		func(ctx context.Context) error { return schematest.Fetch(ctx, os.Stdout) },
+		func(ctx context.Context) error { return clickhousetest.Fetch(ctx, os.Stdout) },
+	} {
+		if err := fetch(ctx); err != nil {
+			fmt.Fprintln(os.Stderr, "test-deps:", err)
+			status = 1
+		}
+	}
+	if status != 0 {
+		os.Exit(status)
 	}
 }
