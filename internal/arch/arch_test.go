@@ -63,8 +63,9 @@ func allowed() map[string][]string {
 		// Real ClickHouse servers for tests, and its two programs.
 		"internal/clickhousetest":          {},
 		"internal/clickhousetest/server":   {},
-		"internal/clickhousetest/testdeps": {"internal/clickhousetest"},
+		"internal/clickhousetest/testdeps": {"internal/clickhousetest", "internal/schematest"},
 		"internal/clickhousetest/up":       {"internal/clickhousetest"},
+		"internal/schematest":              {}, // the schemas of STIX and OCSF, for tests
 		"internal/arch":                    {},
 		"internal/contracttest":            {},
 		"internal/engines":                 {},
