@@ -57,6 +57,8 @@ func allowed() map[string][]string {
 		"respond":             {"casefile"},
 		"respond/graph":       {"casefile", "respond"},
 		"respond/graphtest":   {"simulate"},
+		"web/auth":            {"journal"},
+		"web/audit":           {"journal"},
 		"internal/custody":    {"casefile", "event", "source", "store"},
 		"internal/progress":   {},
 		"internal/corpora":    {},
