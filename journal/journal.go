@@ -62,12 +62,13 @@ const (
 	SecretState     Kind = "secret.state"      // what became of a secret
 	NoticeState     Kind = "notice.state"      // what became of a notice
 	ContainStep     Kind = "contain.step"      // a step to contain the actor
+	MailRead        Kind = "mail.read"         // somebody was shown what mail holds
 	Recovered       Kind = "journal.recovered" // the torn end of a write was cut off
 )
 
 // Kinds lists the kinds that can be written.
 func Kinds() []Kind {
-	return []Kind{Note, Decision, Statement, CampaignJoin, CampaignSplit, CampaignExclude, CampaignUndo, SecretState, NoticeState, ContainStep, Recovered}
+	return []Kind{Note, Decision, Statement, CampaignJoin, CampaignSplit, CampaignExclude, CampaignUndo, SecretState, NoticeState, ContainStep, MailRead, Recovered}
 }
 
 // Author is who made an entry.

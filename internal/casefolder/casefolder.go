@@ -3,8 +3,9 @@
 // sources.json. A case appears whole or not at all: it is made in a hidden
 // folder beside its final place and put there by one rename.
 //
-// A case that takes the place of another takes over its journal: what people
-// write down while a case is made anew is in the new one, too.
+// A case that takes the place of another takes over its journal and the record
+// of who read mail: what is written down while a case is made anew is in the new
+// one, too.
 package casefolder
 
 import (
@@ -34,6 +35,7 @@ const (
 
 	Settings = "settings.json"  // what the case was concluded with besides logs
 	Journal  = "journal.ndjson" // what people decided and did; not there until they do
+	Access   = "access.ndjson"  // who was shown what mail holds (web/audit); not there until somebody was
 )
 
 // Companions are the files that other verbs put beside a case. A case that is
@@ -135,12 +137,14 @@ func (d *Draft) Publish(ctx context.Context, now func() time.Time) error {
 	}
 	if _, err := os.Stat(d.final); err == nil {
 		// Held until the new case is in place: nothing is written to a journal
-		// that is on its way out.
-		unlock, err := d.takeJournal(ctx, now)
-		if err != nil {
-			return fmt.Errorf("take over the case's journal: %w", err)
+		// that is on its way out. Nobody else holds both.
+		for _, name := range []string{Journal, Access} {
+			unlock, err := d.takeJournal(ctx, name, now)
+			if err != nil {
+				return fmt.Errorf("take over the case's %s: %w", name, err)
+			}
+			defer unlock()
 		}
-		defer unlock()
 		sources, err := os.ReadFile(filepath.Join(d.final, Sources))
 		if !d.Exists || d.before != nil && (err != nil || !bytes.Equal(sources, d.before)) {
 			return fmt.Errorf("%s: %w", d.final, ErrChanged)
@@ -161,11 +165,11 @@ func (d *Draft) Publish(ctx context.Context, now func() time.Time) error {
 	return syncFile(filepath.Dir(d.final))
 }
 
-// takeJournal locks the journal of the case that is to be replaced and puts it
+// takeJournal locks a journal of the case that is to be replaced and puts it
 // into the draft. It stays the same file, so that who waits for it need not
 // care; where that cannot be, they find that it is another one and open that.
-func (d *Draft) takeJournal(ctx context.Context, now func() time.Time) (unlock func(), err error) {
-	path := filepath.Join(d.final, Journal)
+func (d *Draft) takeJournal(ctx context.Context, name string, now func() time.Time) (unlock func(), err error) {
+	path := filepath.Join(d.final, name)
 	held, err := journal.Open(path, now).Lock(ctx)
 	switch {
 	case errors.Is(err, errors.ErrUnsupported): // nobody writes it here
@@ -177,9 +181,9 @@ func (d *Draft) takeJournal(ctx context.Context, now func() time.Time) (unlock f
 	}
 	info, err := os.Stat(path)
 	if err == nil && info.Size() > 0 { // an empty one is only there to be locked
-		if d.link(path, d.File(Journal)) != nil {
-			if err = copyFile(d.File(Journal), path); err == nil {
-				err = syncFile(d.File(Journal))
+		if d.link(path, d.File(name)) != nil {
+			if err = copyFile(d.File(name), path); err == nil {
+				err = syncFile(d.File(name))
 			}
 		}
 	}

@@ -121,9 +121,9 @@ func TestStoreOfACase(t *testing.T) {
 	}
 }
 
-// A case is replaced again and again while others write to its journal: no entry
-// that was acknowledged is lost, however the file system puts one folder in the
-// place of another.
+// A case is replaced again and again while others write to its journal, and to
+// the record of who read mail: no entry that was acknowledged is lost, however
+// the file system puts one folder in the place of another.
 func TestJournalOutlivesTheCase(t *testing.T) {
 	noLink := func(string, string) error { return errors.ErrUnsupported }
 	for name, set := range map[string]func(*Draft){
@@ -139,24 +139,28 @@ func TestJournalOutlivesTheCase(t *testing.T) {
 			}
 			var wg sync.WaitGroup
 			var mu sync.Mutex
-			acknowledged := map[string]bool{}
+			acknowledged := map[string]map[string]bool{Journal: {}, Access: {}}
 			stop := make(chan struct{})
-			for range 4 {
+			for i := range 6 {
+				file, kind := Journal, journal.Note
+				if i%2 == 0 {
+					file, kind = Access, journal.MailRead
+				}
 				wg.Go(func() {
-					j := journal.Open(filepath.Join(path, Journal), time.Now)
+					j := journal.Open(filepath.Join(path, file), time.Now)
 					for {
 						select {
 						case <-stop:
 							return
 						default:
 						}
-						e, err := j.Append(t.Context(), journal.Author{Name: "kim", User: "kim"}, journal.Note, map[string]string{"text": "x"})
+						e, err := j.Append(t.Context(), journal.Author{Name: "kim", User: "kim"}, kind, map[string]string{"text": "x"})
 						if err != nil {
 							t.Error(err)
 							return
 						}
 						mu.Lock()
-						acknowledged[e.Hash] = true
+						acknowledged[file][e.Hash] = true
 						mu.Unlock()
 						time.Sleep(time.Millisecond) // as busy as this nobody is
 					}
@@ -172,32 +176,37 @@ func TestJournalOutlivesTheCase(t *testing.T) {
 			}
 			close(stop)
 			wg.Wait()
-			es, err := journal.Open(filepath.Join(path, Journal), time.Now).Entries()
-			if err != nil || len(es) != len(acknowledged) || len(es) < rounds {
-				t.Errorf("%d entries, %d acknowledged, %v", len(es), len(acknowledged), err)
-			}
-			for _, e := range es {
-				if !acknowledged[e.Hash] {
-					t.Errorf("entry %d was not acknowledged", e.Seq)
+			for file, hashes := range acknowledged {
+				es, err := journal.Open(filepath.Join(path, file), time.Now).Entries()
+				if err != nil || len(es) != len(hashes) || len(es) < rounds {
+					t.Errorf("%s: %d entries, %d acknowledged, %v", file, len(es), len(hashes), err)
 				}
+				for _, e := range es {
+					if !hashes[e.Hash] {
+						t.Errorf("%s: entry %d was not acknowledged", file, e.Seq)
+					}
+				}
+				t.Logf("%s: %d entries over %d cases", file, len(es), rounds)
 			}
 			if left, _ := os.ReadDir(filepath.Dir(path)); len(left) != 1 {
 				t.Errorf("left behind: %v", left)
 			}
-			t.Logf("%d entries over %d cases", len(es), rounds)
 		})
 	}
 }
 
-// A case that nobody wrote about has no journal, before and after.
+// A case that nobody wrote about has no journal, before and after, and one in
+// which nobody read mail no record of it.
 func TestNoJournal(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.case")
 	for range 2 {
 		if err := draft(t, path, "one").Publish(t.Context(), time.Now); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := os.Stat(filepath.Join(path, Journal)); !errors.Is(err, os.ErrNotExist) {
-			t.Error(err)
+		for _, name := range []string{Journal, Access} {
+			if _, err := os.Stat(filepath.Join(path, name)); !errors.Is(err, os.ErrNotExist) {
+				t.Error(err)
+			}
 		}
 	}
 }
