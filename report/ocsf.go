@@ -24,9 +24,9 @@ import (
 // so that the events hold in those, too. Source: schema.ocsf.io.
 type OCSF struct{}
 
-// OCSFVersion is the version of the schema that events name. Of the stable ones
-// it is the newest that those who receive events commonly take; of later ones
-// no new attribute would say more of a case.
+// OCSFVersion is the version of the schema that events name. Nothing that the
+// stable ones after it add would say more of a case, and an older version asks
+// less of who receives them.
 const OCSFVersion = "1.6.0"
 
 // Name implements [Format].
@@ -186,8 +186,9 @@ type ocsfEvidence struct {
 }
 
 type ocsfActor struct {
-	User   *ocsfUser `json:"user,omitempty"`
-	AppUID string    `json:"app_uid,omitempty"`
+	User    *ocsfUser `json:"user,omitempty"`
+	AppName string    `json:"app_name,omitempty"`
+	AppUID  string    `json:"app_uid,omitempty"`
 }
 
 type ocsfUser struct {

@@ -79,11 +79,11 @@ func (m *ocsfMaker) finding(f *casefile.Finding) *ocsfEvent {
 	e.ConfidenceID, e.Confidence = ocsfConfidence(standing)
 	m.decided(e, []*casefile.Finding{f})
 	seen := newOCSFSeen(m.most)
-	apps := map[string]bool{}
+	apps := ocsfApps{}
 	for _, x := range f.Entities {
 		seen.entity(x, ocsfRole(x.Role))
-		if ocsfIsApp(x.Kind) {
-			apps[x.ID] = true
+		if x.Kind == casefile.App || x.Kind == casefile.ServicePrincipal || x.Kind == casefile.AppObject {
+			apps.add(x.Name, x.ID)
 		}
 	}
 	m.evidences(e, f.Events, apps, nil, seen)
@@ -221,9 +221,9 @@ func ocsfEvents(k *casefile.Campaign, fs []*casefile.Finding) []string {
 	return out
 }
 
-// ocsfReached adds what a campaign reached and used, and returns the ids that
-// applications act under.
-func ocsfReached(k *casefile.Campaign, seen *ocsfSeen) map[string]bool {
+// ocsfReached adds what a campaign reached and used, and returns its
+// applications.
+func ocsfReached(k *casefile.Campaign, seen *ocsfSeen) ocsfApps {
 	type data map[string]any // encoding/json sorts its keys
 	for _, x := range k.Mailboxes {
 		d := data{"kind": "mailbox", "certainty": x.Certainty, "counts": x.Counts, "event_count": x.EventCount, "why": x.Why, "tenant": x.Tenant, "first": x.First, "last": x.Last}
@@ -236,13 +236,11 @@ func ocsfReached(k *casefile.Campaign, seen *ocsfSeen) map[string]bool {
 		seen.resource(x.ID, x.UPN, "account", role, d)
 		seen.observe(4, "User Name", "", x.UPN)
 	}
-	apps := map[string]bool{}
+	apps := ocsfApps{}
 	for _, x := range k.Apps {
 		d := data{"kind": "app", "certainty": x.Certainty, "role": x.Role, "service_principals": x.ServicePrincipals, "permissions": x.Permissions, "requested": x.Requested, "since": x.Since, "why": x.Why}
 		seen.resource(x.ID, x.Name, "application", 2, d)
-		for _, id := range append([]string{x.ID}, x.ServicePrincipals...) {
-			apps[id] = true
-		}
+		apps.add(x.Name, append([]string{x.ID}, x.ServicePrincipals...)...)
 	}
 	for _, x := range k.Credentials {
 		d := data{"kind": "credential", "app": x.App, "added": x.Added, "added_by": x.AddedBy, "first_used": x.FirstUsed, "uses": x.Uses, "why": x.Why}
@@ -252,9 +250,8 @@ func ocsfReached(k *casefile.Campaign, seen *ocsfSeen) map[string]bool {
 	return apps
 }
 
-// evidences adds the records of events that the case has. apps are ids that
-// act for applications.
-func (m *ocsfMaker) evidences(e *ocsfEvent, events []string, apps map[string]bool, networks map[string]casefile.IPRef, seen *ocsfSeen) {
+// evidences adds the records of events that the case has.
+func (m *ocsfMaker) evidences(e *ocsfEvent, events []string, apps ocsfApps, networks map[string]casefile.IPRef, seen *ocsfSeen) {
 	for _, id := range events {
 		ev, ok := m.c.Evidence[id]
 		if !ok {
@@ -264,13 +261,8 @@ func (m *ocsfMaker) evidences(e *ocsfEvent, events []string, apps map[string]boo
 			File: ev.File, Line: ev.Line, Offset: &ev.Offset, Length: ev.Length, SHA256: ev.SHA256, Time: ev.Time.String(), Tenant: ev.Tenant, Log: ev.Source, Operation: ev.Operation, Target: ev.Target,
 			Certainty: m.cited.of(id).certainty,
 		}
-		x := ocsfEvidence{UID: id, Name: ev.Operation}
-		switch {
-		case ev.Actor == "":
-		case apps[ev.Actor]:
-			x.Actor = &ocsfActor{AppUID: ev.Actor}
-		default:
-			x.Actor = &ocsfActor{User: &ocsfUser{ev.Actor}}
+		x := ocsfEvidence{UID: id, Name: ev.Operation, Actor: apps.actor(ev.Actor)}
+		if x.Actor != nil && x.Actor.User != nil {
 			seen.observe(4, "User Name", "", ev.Actor)
 		}
 		if ip := ocsfIP(ev.IP); ip != "" {
@@ -462,8 +454,37 @@ func (s *ocsfSeen) entity(x casefile.Entity, role int) {
 	}
 }
 
-func ocsfIsApp(k casefile.EntityKind) bool {
-	return k == casefile.App || k == casefile.ServicePrincipal || k == casefile.AppObject
+// ocsfApps are ids and names that records name applications by, in lower case;
+// the value is true for an id.
+type ocsfApps map[string]bool
+
+func (a ocsfApps) add(name string, ids ...string) {
+	account := func(s string) bool { return strings.Contains(s, "@") } // or looks like one
+	if !account(name) {
+		a[strings.ToLower(name)] = false
+	}
+	for _, id := range ids {
+		if !account(id) {
+			a[strings.ToLower(id)] = true
+		}
+	}
+}
+
+// actor says who acted: an application, or else what is held to be a user.
+func (a ocsfApps) actor(name string) *ocsfActor {
+	// So the Unified Audit Log writes a service principal.
+	if id, ok := strings.CutPrefix(strings.ToLower(name), "serviceprincipal_"); ok && id != "" {
+		return &ocsfActor{AppUID: id}
+	}
+	switch id, known := a[strings.ToLower(name)]; {
+	case name == "":
+		return nil
+	case known && id:
+		return &ocsfActor{AppUID: name}
+	case known:
+		return &ocsfActor{AppName: name}
+	}
+	return &ocsfActor{User: &ocsfUser{name}}
 }
 
 func ocsfRole(role string) int {

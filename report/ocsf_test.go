@@ -235,7 +235,6 @@ func TestOCSFSaysNoMoreThanTheCase(t *testing.T) {
 
 // Long lists are cut at Options.Rows, and what is cut is counted.
 func TestOCSFIsCut(t *testing.T) {
-	schema := schematest.OCSF(t, OCSFVersion)
 	lines := ocsfLines(t, readCase(t, "case"), Options{Rows: 2})
 	var e ocsfEvent
 	if err := json.Unmarshal(lines[0], &e); err != nil {
@@ -254,9 +253,26 @@ func TestOCSFIsCut(t *testing.T) {
 	if !e.Metadata.IsTruncated || e.FindingInfo.RelatedEventsCount != len(whole.FindingInfo.RelatedEvents) {
 		t.Errorf("event is %+v", e)
 	}
+	schema := schematest.OCSF(t, OCSFVersion)
 	for _, l := range lines {
 		if err := schema.Check(l); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// An application that acts is no user, however a log names it; and one that
+// calls itself as an account is called does not become that account.
+func TestOCSFActors(t *testing.T) {
+	apps := ocsfApps{}
+	apps.add("Legacy Mail", "A1", "S1")
+	apps.add("ceo@x.example", "A2")
+	for name, want := range map[string]string{
+		"": "null", "a@x.example": `{"user":{"name":"a@x.example"}}`, "legacy mail": `{"app_name":"legacy mail"}`, "a1": `{"app_uid":"a1"}`, "S1": `{"app_uid":"S1"}`,
+		"ServicePrincipal_s9": `{"app_uid":"s9"}`, "ceo@x.example": `{"user":{"name":"ceo@x.example"}}`, "serviceprincipal_": `{"user":{"name":"serviceprincipal_"}}`,
+	} {
+		if got, err := json.Marshal(apps.actor(name)); err != nil || string(got) != want {
+			t.Errorf("%q: %s, want %s (%v)", name, got, want, err)
 		}
 	}
 }

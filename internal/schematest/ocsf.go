@@ -119,9 +119,9 @@ func (e *Events) Check(event []byte) error {
 		if o.Name == "" {
 			continue
 		}
-		values, is := e.at(class, doc.(map[string]any), strings.Split(strings.ReplaceAll(o.Name, "[]", ""), "."))
-		switch {
-		case !slices.Contains(values, o.Value):
+		path := strings.Split(strings.ReplaceAll(o.Name, "[]", ""), ".")
+		switch is := e.kind(class, path); {
+		case !slices.Contains(at(doc, path), o.Value):
 			wrong = append(wrong, fmt.Errorf("observable %d: %s is not %q", i, o.Name, o.Value))
 		case is != o.TypeID:
 			wrong = append(wrong, fmt.Errorf("observable %d: %s is of type %d, not %d", i, o.Name, is, o.TypeID))
@@ -164,27 +164,33 @@ func (e *Events) walk(path string, of entity, o map[string]any) (wrong []error) 
 	return wrong
 }
 
-// at returns the texts at a path, and which type of observable they are.
-func (e *Events) at(of entity, o map[string]any, path []string) (values []string, kind int) {
+// kind returns which type of observable the schema has at a path; 0: none.
+func (e *Events) kind(of entity, path []string) int {
 	a := of.Attributes[path[0]]
-	if kind = a.Observable; kind == 0 {
-		kind = e.exported.Types[a.Type].Observable
+	switch {
+	case len(path) > 1:
+		return e.kind(e.exported.Objects[a.ObjectType], path[1:])
+	case a.Observable != 0:
+		return a.Observable
 	}
-	list, ok := o[path[0]].([]any)
-	if !ok {
-		list = []any{o[path[0]]}
-	}
-	for _, x := range list {
-		switch x := x.(type) {
-		case map[string]any:
-			if len(path) > 1 {
-				var below []string
-				below, kind = e.at(e.exported.Objects[a.ObjectType], x, path[1:])
-				values = append(values, below...)
-			}
-		case string:
-			values = append(values, x)
+	return e.exported.Types[a.Type].Observable
+}
+
+// at returns the texts at a path.
+func at(v any, path []string) (values []string) {
+	switch v := v.(type) {
+	case []any:
+		for _, x := range v {
+			values = append(values, at(x, path)...)
+		}
+	case map[string]any:
+		if len(path) > 0 {
+			return at(v[path[0]], path[1:])
+		}
+	case string:
+		if len(path) == 0 {
+			return []string{v}
 		}
 	}
-	return values, kind
+	return values
 }
