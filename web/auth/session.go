@@ -160,8 +160,12 @@ func newCookies(tls bool, port string) cookies {
 // set sets a cookie for age, or as long as the browser runs if that is zero, or
 // takes it away if that is negative.
 func (c cookies) set(w http.ResponseWriter, name, value string, age time.Duration) {
+	seconds := int(age / time.Second)
+	if age < 0 {
+		seconds = -1
+	}
 	http.SetCookie(w, &http.Cookie{
-		Name: name, Value: value, Path: "/", MaxAge: int(age / time.Second), Secure: c.secure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+		Name: name, Value: value, Path: "/", MaxAge: seconds, Secure: c.secure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	})
 }
 
