@@ -51,7 +51,7 @@ func Parts() []string {
 // CampaignParts names the parts of a campaign, in the order of the page.
 // "timeline" holds "picture" and "steps".
 func CampaignParts() []string {
-	return []string{"head", "numbers", "timeline", "picture", "steps", "long", "findings", "reach", "after", "used", "consistent"}
+	return []string{"head", "numbers", "timeline", "picture", "steps", "graph", "long", "findings", "reach", "after", "used", "consistent"}
 }
 
 // Has reports whether a part of a case, see [Parts], has anything to show.
