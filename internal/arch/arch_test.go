@@ -73,7 +73,7 @@ func allowed() map[string][]string {
 		"internal/engines":                 {},
 		"internal/bench":                   {"detect", "detect/sigmarules", "enrich", "event", "ingest", "investigate", "parse", "simulate", "store", "store/clickhouse", "store/duckdb", "internal/clickhousetest"},
 		"internal/eval":                    {"casefile", "event", "simulate", "simulate/score", "store", "store/duckdb"},
-		"cmd/midwatch":                     {"actor", "casefile", "config", "detect", "detect/sigmarules", "enrich", "event", "exposure", "exposure/score", "ingest", "investigate", "parse", "report", "rules", "sigma", "store", "store/clickhouse", "store/duckdb", "internal/casefolder", "internal/progress", "journal", "simulate", "simulate/score", "respond", "respond/graph", "respond/clock", "respond/notice", "internal/custody", "posture"},
+		"cmd/midwatch":                     {"actor", "casefile", "config", "detect", "detect/sigmarules", "enrich", "event", "exposure", "exposure/score", "ingest", "investigate", "parse", "report", "rules", "sigma", "store", "store/clickhouse", "store/duckdb", "internal/casefolder", "internal/progress", "journal", "simulate", "simulate/score", "respond", "respond/graph", "respond/clock", "respond/notice", "internal/custody", "posture", "web/auth", "web/audit"},
 	}
 }
 
