@@ -62,13 +62,15 @@ const (
 	SecretState     Kind = "secret.state"      // what became of a secret
 	NoticeState     Kind = "notice.state"      // what became of a notice
 	ContainStep     Kind = "contain.step"      // a step to contain the actor
+	ContainApprove  Kind = "contain.approve"   // somebody is for such a step, or no longer
+	Question        Kind = "question"          // a question in SQL that others may ask, too
 	MailRead        Kind = "mail.read"         // somebody was shown what mail holds
 	Recovered       Kind = "journal.recovered" // the torn end of a write was cut off
 )
 
 // Kinds lists the kinds that can be written.
 func Kinds() []Kind {
-	return []Kind{Note, Decision, Statement, CampaignJoin, CampaignSplit, CampaignExclude, CampaignUndo, SecretState, NoticeState, ContainStep, MailRead, Recovered}
+	return []Kind{Note, Decision, Statement, CampaignJoin, CampaignSplit, CampaignExclude, CampaignUndo, SecretState, NoticeState, ContainStep, ContainApprove, Question, MailRead, Recovered}
 }
 
 // Author is who made an entry.
@@ -123,19 +125,59 @@ func Open(path string, now func() time.Time) *Journal {
 // in part, or whole, and could not be taken away. payload is marshalled to JSON, and has to become an
 // object; of a [json.RawMessage] members that are there twice are written once.
 func (j *Journal) Append(ctx context.Context, by Author, kind Kind, payload any) (Entry, error) {
-	e, err := newEntry(by, kind, payload)
+	es, err := j.AppendIf(ctx, by, nil, Draft{kind, payload})
 	if err != nil {
 		return Entry{}, err
+	}
+	return es[0], nil
+}
+
+// Draft is an entry that is to be written.
+type Draft struct {
+	Kind    Kind
+	Payload any // as [Journal.Append] has it
+}
+
+// AppendIf writes entries, one after the other, if check has nothing against it:
+// check is given all entries that there are, and nobody adds one between its
+// answer and the writing. Its error is returned as it is, and nothing is written
+// then. A nil check has nothing against anything, and the journal is not read.
+//
+// What check is given it may keep. It must not write to the journal, which would
+// wait for itself, and should be quick: others wait for it.
+//
+// An error means that no entry is in the journal, as with [Journal.Append]. A
+// process that is killed meanwhile may leave the first of them.
+func (j *Journal) AppendIf(ctx context.Context, by Author, check func(all []Entry) error, drafts ...Draft) ([]Entry, error) {
+	if len(drafts) == 0 {
+		return nil, errors.New("journal: nothing to write")
+	}
+	es := make([]Entry, 0, len(drafts))
+	for _, d := range drafts {
+		e, err := newEntry(by, d.Kind, d.Payload)
+		if err != nil {
+			return nil, err
+		}
+		es = append(es, e)
 	}
 	l, err := j.Lock(ctx)
 	if err != nil {
-		return Entry{}, err
+		return nil, err
 	}
 	defer l.Unlock()
-	if err := l.append(&e); err != nil {
-		return Entry{}, fmt.Errorf("%s: %w; the entry was not added", filepath.Base(j.path), err)
+	if check != nil {
+		all, err := l.entries()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w; nothing was added", filepath.Base(j.path), err)
+		}
+		if err := check(all); err != nil {
+			return nil, err
+		}
 	}
-	return e, nil
+	if err := l.append(es); err != nil {
+		return nil, fmt.Errorf("%s: %w; the entry was not added", filepath.Base(j.path), err)
+	}
+	return es, nil
 }
 
 // newEntry is an entry without its place in the chain.
@@ -281,8 +323,8 @@ func (j *Journal) in(f *os.File) bool {
 // Unlock lets others append.
 func (l *Lock) Unlock() { _ = l.f.Close() } // what was written is synced already
 
-// append puts an entry at the end of the chain.
-func (l *Lock) append(e *Entry) error {
+// append puts entries at the end of the chain.
+func (l *Lock) append(es []Entry) error {
 	info, err := l.f.Stat()
 	if err != nil {
 		return err
@@ -312,7 +354,7 @@ func (l *Lock) append(e *Entry) error {
 		return err
 	}
 	if len(end.torn) > 0 {
-		r, err := newEntry(e.Author, Recovered, recovered(end.torn))
+		r, err := newEntry(es[0].Author, Recovered, recovered(end.torn))
 		if err != nil {
 			return err
 		}
@@ -320,8 +362,10 @@ func (l *Lock) append(e *Entry) error {
 			return err
 		}
 	}
-	if err := add(e); err != nil {
-		return err
+	for i := range es {
+		if err := add(&es[i]); err != nil {
+			return err
+		}
 	}
 	if end.at < size {
 		if err := w.Truncate(end.at); err != nil {

@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 	"time"
 )
 
@@ -213,4 +214,23 @@ func (l *Lock) end(size int64) (end, error) {
 		x.seq, x.hash, x.at, x.whole, x.torn = e.Seq, e.Hash, x.at+int64(len(x.torn)), true, nil
 	}
 	return x, nil
+}
+
+// entries reads the entries that a next one would follow: one that lacks only
+// its line's end is among them, as [Lock.append] has it.
+func (l *Lock) entries() (out []Entry, err error) {
+	info, err := l.f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	end, err := l.end(info.Size())
+	if err != nil {
+		return nil, err
+	}
+	var r io.Reader = io.NewSectionReader(l.f, 0, end.at)
+	if end.whole {
+		r = io.MultiReader(r, strings.NewReader("\n"))
+	}
+	_, err = Read(r, func(e Entry) { out = append(out, e) })
+	return out, err
 }

@@ -57,6 +57,7 @@ func allowed() map[string][]string {
 		"respond":             {"casefile"},
 		"respond/graph":       {"casefile", "respond"},
 		"respond/graphtest":   {"simulate"},
+		"casework":            {"casefile", "detect/sigmarules", "exposure", "internal/casefolder", "investigate", "journal", "report", "respond", "respond/clock", "respond/graph", "respond/notice"},
 		"web/auth":            {"journal"},
 		"web/audit":           {"journal"},
 		"internal/custody":    {"casefile", "event", "source", "store"},
@@ -73,7 +74,7 @@ func allowed() map[string][]string {
 		"internal/engines":                 {},
 		"internal/bench":                   {"detect", "detect/sigmarules", "enrich", "event", "ingest", "investigate", "parse", "simulate", "store", "store/clickhouse", "store/duckdb", "internal/clickhousetest"},
 		"internal/eval":                    {"casefile", "event", "simulate", "simulate/score", "store", "store/duckdb"},
-		"cmd/midwatch":                     {"actor", "casefile", "config", "detect", "detect/sigmarules", "enrich", "event", "exposure", "exposure/score", "ingest", "investigate", "parse", "report", "rules", "sigma", "store", "store/clickhouse", "store/duckdb", "internal/casefolder", "internal/progress", "journal", "simulate", "simulate/score", "respond", "respond/graph", "respond/clock", "respond/notice", "internal/custody", "posture", "web/auth", "web/audit"},
+		"cmd/midwatch":                     {"actor", "casefile", "casework", "config", "detect", "detect/sigmarules", "enrich", "event", "exposure", "exposure/score", "ingest", "investigate", "parse", "report", "rules", "sigma", "store", "store/clickhouse", "store/duckdb", "internal/casefolder", "internal/progress", "journal", "simulate", "simulate/score", "respond", "respond/graph", "respond/clock", "respond/notice", "internal/custody", "posture", "web/auth", "web/audit"},
 	}
 }
 
