@@ -120,9 +120,9 @@ func (o *Office) StartClock(ctx context.Context, dir string, c *casefile.Case, b
 	return o.sayClock(ctx, dir, c, by, clock.Decision{Type: clock.Started, Event: event, At: at, Text: reason})
 }
 
-// WithdrawClock writes down that it did not happen, after all. at is no time.
-func (o *Office) WithdrawClock(ctx context.Context, dir string, c *casefile.Case, by By, event string, at casefile.Time, reason string) (journal.Entry, error) {
-	return o.sayClock(ctx, dir, c, by, clock.Decision{Type: clock.Withdrawn, Event: event, At: at, Text: reason})
+// WithdrawClock writes down that it did not happen, after all.
+func (o *Office) WithdrawClock(ctx context.Context, dir string, c *casefile.Case, by By, event, reason string) (journal.Entry, error) {
+	return o.sayClock(ctx, dir, c, by, clock.Decision{Type: clock.Withdrawn, Event: event, Text: reason})
 }
 
 // FileClock writes down that the notification of a clock was handed in, and when.
@@ -149,10 +149,7 @@ func (o *Office) sayClock(ctx context.Context, dir string, c *casefile.Case, by 
 		return journal.Entry{}, fmt.Errorf("no event is %q; they are %s", d.Event, strings.Join(ids, ", "))
 	}
 	switch {
-	case d.Type == clock.Withdrawn:
-		if !d.At.IsZero() {
-			return journal.Entry{}, errors.New("an event that did not happen has no time")
-		}
+	case d.Type == clock.Withdrawn: // what did not happen has no time
 	case d.At.IsZero():
 		return journal.Entry{}, errors.New("the time is missing at which it happened")
 	default:
