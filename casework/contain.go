@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"midwatch/casefile"
 	"midwatch/journal"
@@ -31,7 +30,7 @@ type Step struct {
 	Runs      bool       // carrying the plan out carries it out, as far as the plan goes
 	Approvals []Approval // of this plan, without those that were withdrawn
 	People    int        // who they are of, see [People]
-	Enough    bool       // these are as many as are needed
+	Approved  bool       // by as many as are needed, and by one at least
 	Void      []Approval // of plans that are others by now: they do not count
 	Outcome   *Outcome   // what became of it; nil: nothing was begun
 }
@@ -39,9 +38,10 @@ type Step struct {
 // Approval is what somebody said for a step.
 type Approval struct {
 	ApprovalEntry
-	Seq    int64
-	Time   time.Time
+	By     string // the author's name
 	Author journal.Author
+	Time   casefile.Time
+	Seq    int64 // number of its entry
 }
 
 // Outcome is what the last run of a containment made of a step.
@@ -49,9 +49,29 @@ type Outcome struct {
 	State  graph.State // how it ended, or [Begun], [Undone]
 	Note   string
 	Plan   string // hash of the plan that was carried out
-	Seq    int64
-	Time   time.Time
 	Author journal.Author
+	Time   casefile.Time
+	Seq    int64 // number of its entry
+}
+
+// Done says in words what became of a step; empty: nothing was begun.
+func (s Step) Done() string {
+	if s.Outcome == nil {
+		return ""
+	}
+	words := map[graph.State]string{
+		graph.Done: "carried out, and seen to be", graph.Already: "was so already", graph.ByHand: "left to a person", graph.Skipped: "left out",
+		graph.Failed: "failed", graph.Unseen: "carried out, and not seen yet", graph.Attention: "carried out; something has to be looked at",
+		Begun: "begun", Undone: "taken back",
+	}[s.Outcome.State]
+	if words == "" {
+		words = string(s.Outcome.State)
+	}
+	words += fmt.Sprintf(" (%s UTC by %s, entry %d)", s.Outcome.Time.Format("2006-01-02 15:04"), s.Outcome.Author.Name, s.Outcome.Seq)
+	if s.Outcome.Note != "" {
+		words += ": " + s.Outcome.Note
+	}
+	return words
 }
 
 // States of a step besides those of a run.
@@ -69,7 +89,7 @@ func (o *Office) Steps(p *respond.Plan, es []journal.Entry) []Step {
 	for i := range p.Steps {
 		s := Step{Step: p.Steps[i], Runs: p.Runs(&p.Steps[i]), Approvals: now[p.Steps[i].ID], Void: void[p.Steps[i].ID], Outcome: became[p.Steps[i].ID]}
 		s.People = People(s.Approvals)
-		s.Enough = s.People >= o.Approvals
+		s.Approved = s.People >= max(1, o.Approvals)
 		out = append(out, s)
 	}
 	return out
@@ -91,7 +111,7 @@ func approvals(plan string, es []journal.Entry) (now, void map[string][]Approval
 		// Withdrawn, or said once more.
 		list[p.Step] = slices.DeleteFunc(list[p.Step], func(a Approval) bool { return a.Plan == p.Plan && person(a.Author) == person(e.Author) })
 		if !p.Withdraw {
-			list[p.Step] = append(list[p.Step], Approval{p, e.Seq, e.Time, e.Author})
+			list[p.Step] = append(list[p.Step], Approval{p, e.Author.Name, e.Author, casefile.TimeOf(e.Time), e.Seq})
 		}
 	}
 	return now, void
@@ -106,7 +126,7 @@ func outcomes(es []journal.Entry) map[string]*Outcome {
 		if e.Kind != journal.ContainStep || e.Decode(&p) != nil || p.Step == "" {
 			continue
 		}
-		x := Outcome{State: p.State, Note: p.Note, Plan: p.Plan, Seq: e.Seq, Time: e.Time, Author: e.Author}
+		x := Outcome{State: p.State, Note: p.Note, Plan: p.Plan, Seq: e.Seq, Time: casefile.TimeOf(e.Time), Author: e.Author}
 		switch p.What {
 		case "result":
 		case "intent":
@@ -241,7 +261,7 @@ func (o *Office) ApprovePlan(ctx context.Context, dir string, p *respond.Plan, b
 // have approved. chosen are ids; empty: all.
 func (o *Office) Unapproved(p *respond.Plan, es []journal.Entry, chosen []string) (out []Step) {
 	for _, s := range o.Steps(p, es) {
-		if s.Runs && !s.Enough && (len(chosen) == 0 || slices.Contains(chosen, s.ID)) {
+		if s.Runs && s.People < o.Approvals && (len(chosen) == 0 || slices.Contains(chosen, s.ID)) {
 			out = append(out, s)
 		}
 	}

@@ -69,7 +69,7 @@ func ReadExposure(dir string) (*exposure.Exposure, error) {
 // Secret is a secret of the rotation list as it stands by the journal.
 type Secret struct {
 	exposure.Secret
-	Entry *journal.Entry `json:"entry"` // the last about it; nil: none is
+	Last *journal.Entry `json:"entry"` // the last about it; nil: none is
 }
 
 // rotation is a rotation list with the states of a journal, in the order of the
