@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -578,4 +579,49 @@ func TestTwoCookies(t *testing.T) {
 	other := s.browser()
 	want(t, "one", other.get("/", "Cookie", name+"="+id), 200, "kim")
 	want(t, "two", other.get("/", "Cookie", name+"="+secret()+"; "+name+"="+id), 303, "/login")
+}
+
+// What it costs to be let through: a session, and a users file that is looked at.
+func BenchmarkRequire(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "users")
+	if err := os.WriteFile(path, []byte(line("kim", Analyst)+"\n"), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	old := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(path, old, old); err != nil {
+		b.Fatal(err)
+	}
+	users, err := OpenUsers(path, time.Now)
+	if err != nil {
+		b.Fatal(err)
+	}
+	g, err := New(b.Context(), Options{Now: time.Now, Log: slog.New(slog.DiscardHandler), Addr: "127.0.0.1:8420", Users: users, Page: func(w http.ResponseWriter, _ *http.Request, status int, _ LoginPage) { w.WriteHeader(status) }})
+	if err != nil {
+		b.Fatal(err)
+	}
+	a, _, err := users.lookup("kim")
+	if err != nil {
+		b.Fatal(err)
+	}
+	id, _ := g.sessions.begin(User{Name: "kim", Role: Analyst, Via: ViaPassword}, a.stamp)
+	h := g.Protect(g.Require(Analyst, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })))
+	r := httptest.NewRequest(http.MethodGet, "http://127.0.0.1:8420/mail", nil)
+	r.AddCookie(&http.Cookie{Name: g.cookies.session, Value: id})
+	for b.Loop() {
+		w := httptest.NewRecorder()
+		if h.ServeHTTP(w, r); w.Code != http.StatusNoContent {
+			b.Fatal(w.Code)
+		}
+	}
+}
+
+// What a login costs, in time and memory.
+func BenchmarkPassword(b *testing.B) {
+	p := hashPassword(password, recommended())
+	b.ReportAllocs()
+	for b.Loop() {
+		if !p.matches(password) {
+			b.Fatal("it does not match")
+		}
+	}
 }

@@ -269,7 +269,7 @@ func (o *OIDC) user(ctx context.Context, f flow, code string) (User, error) {
 	if err != nil {
 		var refused *oauth2.RetrieveError
 		if errors.As(err, &refused) { // its text may hold more than an error
-			return User{}, fmt.Errorf("the code was refused: %.40q", refused.ErrorCode)
+			return User{}, fmt.Errorf("the code was refused: %.40q, status %d", refused.ErrorCode, refused.Response.StatusCode)
 		}
 		return User{}, fmt.Errorf("exchange of the code: %w", err)
 	}
