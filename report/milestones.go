@@ -21,6 +21,10 @@ type milestone struct {
 // milestones draws the moments that the whole case turns on, in as many rows
 // as their labels need, and returns where the lanes may begin.
 func (p *picture) milestones(c casefile.Campaign, ax axis) float64 {
+	return p.flags(sortedMilestones(c), ax)
+}
+
+func (p *picture) flags(moments []moment, ax axis) float64 {
 	var ends []float64 // of the labels, by row
 	add := func(ms moment) {
 		t, label := ms.at, ms.label
@@ -49,7 +53,7 @@ func (p *picture) milestones(c casefile.Campaign, ax axis) float64 {
 		f.Y = 11 + 17*float64(row)
 		p.Flags = append(p.Flags, f)
 	}
-	for _, m := range sortedMilestones(c) {
+	for _, m := range moments {
 		add(m)
 	}
 	return 22 + 17*float64(len(ends)-1)
