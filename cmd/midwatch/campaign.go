@@ -1,12 +1,10 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,8 +12,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"midwatch/casefile"
+	"midwatch/casework"
 	"midwatch/internal/casefolder"
-	"midwatch/investigate"
 	"midwatch/journal"
 	"midwatch/report"
 )
@@ -187,12 +185,11 @@ func newDecide(std stdio, kind journal.Kind, use, short, example string) *cobra.
 			if err != nil {
 				return err
 			}
-			p, err := payload(kase, kind, args[1:])
+			e, err := office().Decide(c.Context(), dir, kase, o.by(c), kind, args[1:], o.reason)
 			if err != nil {
 				return err
 			}
-			p.Reason = o.reason
-			return o.decide(c, std, dir, kind, p)
+			return o.follow(c, std, dir, e)
 		},
 	}
 	c.Flags().StringVar(&o.reason, "reason", "", "why; it stands in the case")
@@ -219,14 +216,17 @@ list shows. The entry stays, and so does this one.`,
 				return err
 			}
 			seq, err := strconv.ParseInt(args[1], 10, 64)
-			if err != nil || !slices.ContainsFunc(decided, func(x casefile.Override) bool { return x.Seq == seq }) {
-				var have []string
-				for _, x := range decided {
-					have = append(have, fmt.Sprintf("%d (%s by %s)", x.Seq, x.Kind, report.Plain(x.Author)))
-				}
-				return fmt.Errorf("entry %q is no decision that holds; these do: %s", args[1], cmp.Or(strings.Join(have, ", "), "none"))
+			if err != nil {
+				seq = 0 // of no entry
 			}
-			return o.decide(c, std, dir, journal.CampaignUndo, investigate.UndoEntry{Seq: seq, Reason: o.reason})
+			if err := casework.Holds(decided, args[1], seq); err != nil {
+				return err
+			}
+			e, err := office().Undo(c.Context(), dir, o.by(c), seq, o.reason)
+			if err != nil {
+				return err
+			}
+			return o.follow(c, std, dir, e)
 		},
 	}
 	c.Flags().StringVar(&o.reason, "reason", "", "why")
@@ -234,12 +234,8 @@ list shows. The entry stays, and so does this one.`,
 	return c
 }
 
-// decide writes a decision to the journal and concludes the case again.
-func (o *decideOptions) decide(c *cobra.Command, std stdio, dir string, kind journal.Kind, payload any) error {
-	e, err := o.append(c, dir, kind, payload)
-	if err != nil {
-		return err
-	}
+// follow concludes the case again, with a decision that was written down.
+func (o *decideOptions) follow(c *cobra.Command, std stdio, dir string, e journal.Entry) error {
 	run := investigateOptions{out: dir}
 	run.wait = 10 * time.Minute
 	kase, _, err := again(c.Context(), std, run)
@@ -256,43 +252,4 @@ func (o *decideOptions) decide(c *cobra.Command, std stdio, dir string, kind jou
 	l.write(std.out)
 	fmt.Fprintf(std.out, "\nCase:    %s\nReport:  %s\n", dir, filepath.Join(dir, casefolder.Report))
 	return nil
-}
-
-// payload is what a decision is about, checked against the case.
-func payload(c *casefile.Case, kind journal.Kind, args []string) (p investigate.OverrideEntry, err error) {
-	if kind == journal.CampaignExclude {
-		if e, ok, err := entity(c, strings.Fields(strings.Join(args, " "))); ok || err != nil {
-			p.Entities = []casefile.Entity{e}
-			return p, err
-		}
-	}
-	in := map[string]string{}
-	for _, x := range c.Campaigns {
-		for _, f := range x.Findings {
-			in[f] = x.ID
-		}
-	}
-	for _, a := range args {
-		id := a
-		if kind == journal.CampaignJoin && strings.HasPrefix(a, "c-") {
-			x, err := findCampaign(c, a)
-			if err != nil {
-				return p, err
-			}
-			p.Campaigns = append(p.Campaigns, x.ID)
-			id = earliest(c, x)
-		} else if id, err = findFinding(c, a); err != nil {
-			return p, err
-		}
-		if kind == journal.CampaignSplit && in[id] == "" {
-			return p, fmt.Errorf("%s is in no campaign; there is nothing to split it from", id)
-		}
-		if !slices.Contains(p.Findings, id) {
-			p.Findings = append(p.Findings, id)
-		}
-	}
-	if kind == journal.CampaignJoin && len(p.Findings) < 2 {
-		return p, errors.New("name two findings or campaigns at least, to be joined")
-	}
-	return p, nil
 }

@@ -1,11 +1,7 @@
 package main
 
 import (
-	"cmp"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -14,19 +10,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"midwatch/casefile"
-	"midwatch/investigate"
-	"midwatch/journal"
+	"midwatch/casework"
 	"midwatch/report"
 	"midwatch/respond/clock"
-	"midwatch/respond/notice"
 )
-
-// clockEntry is the payload of a decision about clocks: what was decided, and
-// what the case said then.
-type clockEntry struct {
-	clock.Decision
-	Known *investigate.Statement `json:"known,omitempty"`
-}
 
 // clocksOptions are the flags of showing and drafting.
 type clocksOptions struct {
@@ -71,13 +58,10 @@ func (o *clocksOptions) add(c *cobra.Command) {
 
 // loaded is what clocks are shown from.
 type loaded struct {
-	dir    string
-	kase   *casefile.Case
-	table  *clock.Table
-	zone   *time.Location
-	status []clock.Status
-	facts  clock.Facts
-	now    time.Time
+	*casework.Clocks
+	kase *casefile.Case
+	zone *time.Location
+	now  time.Time
 }
 
 func loadClocks(path string, o clocksOptions) (*loaded, error) {
@@ -85,12 +69,9 @@ func loadClocks(path string, o clocksOptions) (*loaded, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &loaded{dir: dir, now: now()}
+	l := &loaded{now: now()}
 	if l.zone, err = time.LoadLocation(o.zone); err != nil {
 		return nil, fmt.Errorf("--zone %q is no time zone, such as Europe/Berlin or America/New_York", o.zone)
-	}
-	if l.table, err = clock.Builtin(); err != nil {
-		return nil, err
 	}
 	if l.kase, err = readCase(dir); err != nil {
 		return nil, err
@@ -99,53 +80,12 @@ func loadClocks(path string, o clocksOptions) (*loaded, error) {
 	if err != nil {
 		return nil, err
 	}
-	said, err := clockDecisions(es)
+	x, err := casework.ReadExposure(dir)
 	if err != nil {
 		return nil, err
 	}
-	l.status = l.table.Evaluate(said, l.zone, l.now)
-	l.facts = clock.Facts{Case: l.kase}
-	if l.facts.Exposure, err = readExposure(dir); err != nil {
-		return nil, err
-	}
-	acts, err := journalActs(es)
-	if err != nil {
-		return nil, err
-	}
-	for _, a := range acts {
-		l.facts.Measures = append(l.facts.Measures, a.Words())
-	}
-	path = o.contact
-	if path == "" {
-		path = filepath.Join(dir, noticesFolder, contactFile) // that of the last notices
-		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-			return l, nil
-		}
-	}
-	contact, err := notice.ReadContact(path)
-	if err != nil {
-		return nil, err
-	}
-	l.facts.Contact = contact.Words()
-	return l, nil
-}
-
-// clockDecisions are the decisions about clocks in a journal.
-func clockDecisions(es []journal.Entry) (out []clock.Said, err error) {
-	for i := range es {
-		if es[i].Kind != journal.Decision {
-			continue
-		}
-		var d clock.Decision
-		if err := es[i].Decode(&d); err != nil {
-			return nil, err
-		}
-		if d.Type == "" {
-			continue
-		}
-		out = append(out, clock.Said{Decision: d, Seq: es[i].Seq, Time: casefile.TimeOf(es[i].Time), Author: es[i].Author.Name, Claimed: es[i].Author.Claimed})
-	}
-	return out, nil
+	l.Clocks, err = casework.ClocksOf(dir, l.kase, x, es, o.contact, l.zone, l.now)
+	return l, err
 }
 
 func showClocks(std stdio, path string, o clocksOptions) error {
@@ -153,29 +93,24 @@ func showClocks(std stdio, path string, o clocksOptions) error {
 	if err != nil {
 		return err
 	}
-	type row struct {
-		clock.Status
-		Content []clock.Item `json:"content"`
-	}
 	going := false
-	rows := make([]row, 0, len(l.status))
-	for _, s := range l.status {
+	for _, s := range l.List {
 		going = going || s.State == clock.Running || s.State == clock.Passed
-		rows = append(rows, row{s, l.facts.Fill(s.Clock)})
 	}
 	if o.json {
 		if err := printJSON(std, struct {
-			Case   string        `json:"case"`
-			Now    casefile.Time `json:"now"`
-			Zone   string        `json:"zone"`
-			Clocks []row         `json:"clocks"`
-		}{l.kase.Case.ID, casefile.TimeOf(l.now), l.zone.String(), rows}); err != nil {
+			Case   string           `json:"case"`
+			Now    casefile.Time    `json:"now"`
+			Zone   string           `json:"zone"`
+			Clocks []casework.Clock `json:"clocks"`
+		}{l.kase.Case.ID, casefile.TimeOf(l.now), l.zone.String(), l.List}); err != nil {
 			return err
 		}
 	} else {
 		fmt.Fprintf(std.out, "Disclosure clocks, case %s, at %s\nNo legal advice. Midwatch hands in nothing; docs/CLOCKS.md has the rules and their sources.\n", report.Plain(l.kase.Case.ID), clock.Moment(l.now, l.zone))
 		var idle []string
-		slices.SortStableFunc(rows, func(a, b row) int { return urgency(&a.Status, &b.Status) })
+		rows := l.List
+		slices.SortStableFunc(rows, func(a, b casework.Clock) int { return casework.Urgency(&a.Status, &b.Status) })
 		for i := range rows {
 			if rows[i].State == clock.NotStarted && !o.all {
 				idle = append(idle, rows[i].Clock.ID)
@@ -187,7 +122,7 @@ func showClocks(std stdio, path string, o clocksOptions) error {
 			fmt.Fprintln(std.out, "\nNOT STARTED  --all shows what they are")
 			writeLines(std, "  ", strings.Join(idle, ", "))
 			fmt.Fprintln(std.out, "\nEVENTS  that start clocks; midwatch clocks start CASE EVENT --at TIME --reason TEXT")
-			for _, e := range l.table.Events {
+			for _, e := range l.Table.Events {
 				fmt.Fprintf(std.out, "  %-16s %s\n", e.ID, e.Title)
 			}
 		}
@@ -196,23 +131,6 @@ func showClocks(std stdio, path string, o clocksOptions) error {
 		return status(exitFindings)
 	}
 	return nil
-}
-
-// urgency puts what is due first before what is due later, what has no time
-// after it, and what is done or has not started last.
-func urgency(a, b *clock.Status) int {
-	rank := func(s *clock.Status) int {
-		switch {
-		case s.State == clock.Done:
-			return 2
-		case s.State == clock.NotStarted:
-			return 3
-		case s.Due.IsZero():
-			return 1
-		}
-		return 0
-	}
-	return cmp.Or(rank(a)-rank(b), a.Due.Compare(b.Due.Time))
 }
 
 func writeClock(std stdio, s *clock.Status, content []clock.Item, zone *time.Location) {

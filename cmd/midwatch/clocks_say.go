@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"midwatch/casefile"
-	"midwatch/investigate"
+	"midwatch/casework"
 	"midwatch/journal"
 	"midwatch/respond/clock"
 )
@@ -29,29 +29,21 @@ said before, which stays in the journal. --withdraw takes it back.`,
   midwatch clocks start incident.case aware --withdraw --reason "no personal data in it, see entry 12"`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
-			table, err := clock.Builtin()
-			if err != nil {
-				return err
-			}
-			if table.Event(args[1]) == nil {
-				var ids []string
-				for _, e := range table.Events {
-					ids = append(ids, e.ID)
-				}
-				return fmt.Errorf("no event is %q; they are %s", args[1], strings.Join(ids, ", "))
-			}
-			d := clock.Decision{Type: clock.Started, Event: args[1], Text: reason}
 			if withdraw {
 				if when != "" {
 					return errors.New("--at with --withdraw; an event that did not happen has no time")
 				}
-				d.Type = clock.Withdrawn
-				return o.decide(c, std, args[0], d)
+				return o.decide(c, std, args[0], reason, func(dir string, kase *casefile.Case) (journal.Entry, error) {
+					return office().WithdrawClock(c.Context(), dir, kase, o.by(c), args[1], reason)
+				})
 			}
-			if d.At, err = momentFlag(when); err != nil {
+			at, err := momentFlag(when)
+			if err != nil {
 				return err
 			}
-			return o.decide(c, std, args[0], d)
+			return o.decide(c, std, args[0], reason, func(dir string, kase *casefile.Case) (journal.Entry, error) {
+				return office().StartClock(c.Context(), dir, kase, o.by(c), args[1], at, reason)
+			})
 		},
 	}
 	c.Flags().StringVar(&when, "at", "", "when it happened: 2024-01-12T09:30:00Z, with its zone")
@@ -70,18 +62,13 @@ func newClocksFiled(std stdio) *cobra.Command {
 		Example: `  midwatch clocks filed incident.case nis2-warning --at 2024-01-13T08:00:00+01:00 --reason "by the CSIRT's form"`,
 		Args:    cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
-			table, err := clock.Builtin()
-			if err != nil {
-				return err
-			}
-			if table.Clock(args[1]) == nil {
-				return fmt.Errorf("no clock is %q; `midwatch clocks CASE --all` shows them", args[1])
-			}
 			at, err := momentFlag(when)
 			if err != nil {
 				return err
 			}
-			return o.decide(c, std, args[0], clock.Decision{Type: clock.FiledAt, Clock: args[1], At: at, Text: reason})
+			return o.decide(c, std, args[0], reason, func(dir string, kase *casefile.Case) (journal.Entry, error) {
+				return office().FileClock(c.Context(), dir, kase, o.by(c), args[1], at, reason)
+			})
 		},
 	}
 	c.Flags().StringVar(&when, "at", "", "when it was handed in: 2024-01-13T08:00:00Z, with its zone")
@@ -99,18 +86,15 @@ func momentFlag(s string) (casefile.Time, error) {
 	if err != nil {
 		return casefile.Time{}, fmt.Errorf("--at %q is no time with a zone, such as 2024-01-12T09:30:00Z or 2024-01-12T10:30:00+01:00", s)
 	}
-	if t.After(now().Add(5 * time.Minute)) {
-		return casefile.Time{}, fmt.Errorf("--at %s is still to come", s)
-	}
-	if t.Year() < 1990 {
-		return casefile.Time{}, fmt.Errorf("--at %s is before there was mail to read", s)
+	if why := casework.Implausible(t, now()); why != "" {
+		return casefile.Time{}, fmt.Errorf("--at %s %s", s, why)
 	}
 	return casefile.TimeOf(t), nil
 }
 
-// decide writes a decision about clocks with what the case says now.
-func (o *addOptions) decide(c *cobra.Command, std stdio, path string, d clock.Decision) error {
-	if strings.TrimSpace(d.Text) == "" {
+// decide writes down what say says of a case, and tells that it did.
+func (o *addOptions) decide(c *cobra.Command, std stdio, path, reason string, say func(dir string, kase *casefile.Case) (journal.Entry, error)) error {
+	if strings.TrimSpace(reason) == "" {
 		return errors.New("--reason is missing; who decided it on what grounds, in a few words")
 	}
 	dir, err := caseFolder(path)
@@ -121,8 +105,7 @@ func (o *addOptions) decide(c *cobra.Command, std stdio, path string, d clock.De
 	if err != nil {
 		return err
 	}
-	known := investigate.StatementOf(kase, "")
-	e, err := o.append(c, dir, journal.Decision, clockEntry{d, &known})
+	e, err := say(dir, kase)
 	if err != nil {
 		return err
 	}
@@ -142,16 +125,16 @@ func newClocksDraft(std stdio) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			for i := range l.status {
-				s := &l.status[i]
-				if s.Clock.ID != args[1] {
+			for i := range l.List {
+				x := &l.List[i]
+				if x.Clock.ID != args[1] {
 					continue
 				}
 				if out == "" {
-					return clock.Draft(std.out, s, l.facts.Fill(s.Clock), l.kase.Case.ID, l.zone)
+					return clock.Draft(std.out, &x.Status, x.Content, l.kase.Case.ID, l.zone)
 				}
 				return writeNew(out, func(w *strings.Builder) error {
-					return clock.Draft(w, s, l.facts.Fill(s.Clock), l.kase.Case.ID, l.zone)
+					return clock.Draft(w, &x.Status, x.Content, l.kase.Case.ID, l.zone)
 				})
 			}
 			return fmt.Errorf("no clock is %q; `midwatch clocks CASE --all` shows them", args[1])

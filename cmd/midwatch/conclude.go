@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"midwatch/casefile"
+	"midwatch/casework"
 	"midwatch/detect"
 	"midwatch/detect/sigmarules"
 	"midwatch/enrich"
@@ -26,7 +27,7 @@ func overrides(dir string) ([]casefile.Override, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w; `midwatch journal verify %s` tells more, and what it says holds until the file is moved aside", err, dir)
 	}
-	return investigate.Overrides(es)
+	return casework.Overrides(es)
 }
 
 func openJournal(dir string) *journal.Journal {
@@ -75,8 +76,7 @@ func peopleOf(people []enrich.Person) (out []investigate.Person) {
 // outdated reports whether a case follows other decisions than its journal has.
 func outdated(dir string, c *casefile.Case) (bool, error) {
 	decided, err := overrides(dir)
-	seq := func(o casefile.Override) int64 { return o.Seq }
-	return !slices.EqualFunc(decided, c.Overrides, func(a, b casefile.Override) bool { return seq(a) == seq(b) }), err
+	return casework.Outdated(decided, c), err
 }
 
 // readCase reads the case.json of the case at dir.

@@ -7,14 +7,13 @@ import (
 	"io"
 	"os"
 	"os/user"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"midwatch/casework"
 	"midwatch/event"
-	"midwatch/internal/casefolder"
 	"midwatch/journal"
 	"midwatch/report"
 )
@@ -177,12 +176,6 @@ the next entry takes away.`,
 	return c
 }
 
-// noteEntry is the payload of notes and decisions.
-type noteEntry struct {
-	Text     string   `json:"text"`
-	Evidence []string `json:"evidence,omitempty"` // ids of events
-}
-
 func newJournalAdd(std stdio) *cobra.Command {
 	var o addOptions
 	var kind string
@@ -208,7 +201,7 @@ func newJournalAdd(std stdio) *cobra.Command {
 			if err := eventsExist(c, std, dir, evidence); err != nil {
 				return err
 			}
-			e, err := o.append(c, dir, k, noteEntry{args[1], evidence})
+			e, err := office().Note(c.Context(), dir, o.by(c), k, args[1], evidence...)
 			if err != nil {
 				return err
 			}
@@ -271,15 +264,24 @@ func (o *addOptions) add(c *cobra.Command) {
 	c.Flags().BoolVar(&o.json, "json", false, "print JSON")
 }
 
-// append writes an entry.
-func (o *addOptions) append(c *cobra.Command, dir string, kind journal.Kind, payload any) (journal.Entry, error) {
-	by := journal.Author{User: account()}
+// by is who writes. What others wrote meanwhile is no conflict at a terminal:
+// nobody knows what the author had before them.
+func (o *addOptions) by(c *cobra.Command) casework.By {
+	by := casework.By{Author: journal.Author{User: account()}, Seen: -1}
 	by.Name = by.User
 	if c.Flags().Changed("author") {
 		by.Name, by.Claimed = strings.TrimSpace(o.author), true
 	}
-	return openJournal(dir).Append(c.Context(), by, kind, payload)
+	return by
 }
+
+// append writes an entry.
+func (o *addOptions) append(c *cobra.Command, dir string, kind journal.Kind, payload any) (journal.Entry, error) {
+	return openJournal(dir).Append(c.Context(), o.by(c).Author, kind, payload)
+}
+
+// office is where people work on cases at a terminal.
+func office() *casework.Office { return &casework.Office{Now: now} }
 
 func (o *addOptions) announce(std stdio, e *journal.Entry) error {
 	if o.json {
@@ -306,10 +308,4 @@ func account() string {
 }
 
 // caseFolder wants a case, so that no journal comes to be elsewhere.
-func caseFolder(dir string) (string, error) {
-	dir = filepath.Clean(dir)
-	if _, err := casefolder.ReadSources(dir); err != nil {
-		return "", fmt.Errorf("%w; is %s a case folder?", err, dir)
-	}
-	return dir, nil
-}
+func caseFolder(dir string) (string, error) { return casework.Folder(dir) }

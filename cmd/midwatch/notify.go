@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"midwatch/casefile"
+	"midwatch/casework"
 	"midwatch/journal"
 	"midwatch/report"
 	"midwatch/respond/clock"
@@ -21,10 +22,7 @@ import (
 
 // The notices of a case, and what is beside them.
 const (
-	noticesFolder = "notices"
-	noticesIndex  = "index.json"
-	noticesKey    = "key" // what codes are made with; who has it can make codes
-	contactFile   = "contact.yaml"
+	noticesKey    = "key"     // what codes are made with; who has it can make codes
 	earlierFolder = "earlier" // files of versions that were replaced
 
 	templatesFolder  = "templates" // those of the last run, where they are not built in
@@ -75,7 +73,7 @@ func runNotify(c *cobra.Command, std stdio, path string, o notifyOptions) error 
 	if err != nil {
 		return err
 	}
-	folder := filepath.Join(dir, noticesFolder)
+	folder := filepath.Join(dir, casework.NoticesFolder)
 	templates, err := notice.ReadTemplates(templatesOf(o.templates, folder))
 	if err != nil {
 		return err
@@ -91,7 +89,7 @@ func runNotify(c *cobra.Command, std stdio, path string, o notifyOptions) error 
 	}
 	contactPath := o.contact
 	if contactPath == "" {
-		contactPath = filepath.Join(folder, contactFile)
+		contactPath = filepath.Join(folder, casework.ContactFile)
 		if _, err := os.Stat(contactPath); errors.Is(err, fs.ErrNotExist) {
 			return errors.New("--contact is missing: a notice has to say whom to ask; `midwatch notify templates DIR` writes an example of the file")
 		}
@@ -111,7 +109,7 @@ func runNotify(c *cobra.Command, std stdio, path string, o notifyOptions) error 
 	if err := os.MkdirAll(filepath.Join(folder, earlierFolder), 0o700); err != nil {
 		return err
 	}
-	before, err := readNotices(dir)
+	before, err := casework.ReadNotices(dir)
 	if err != nil {
 		return err
 	}
@@ -162,7 +160,7 @@ func noticeInput(dir string, contact *notice.Contact) (*notice.Input, map[string
 		return nil, nil, err
 	}
 	in := &notice.Input{Case: kase, Contact: contact}
-	if in.Exposure, err = readExposure(dir); err != nil {
+	if in.Exposure, err = casework.ReadExposure(dir); err != nil {
 		return nil, nil, err
 	}
 	if x := in.Exposure; x != nil && x.Case != kase.Case.ID {
@@ -175,18 +173,18 @@ func noticeInput(dir string, contact *notice.Contact) (*notice.Input, map[string
 	if in.States, _, err = secretStates(es); err != nil {
 		return nil, nil, err
 	}
-	acts, err := journalActs(es)
+	acts, err := casework.Acts(es)
 	if err != nil {
 		return nil, nil, err
 	}
 	told := map[int64]bool{}
 	for _, a := range acts {
 		switch {
-		case a.kind == journal.ContainStep:
-			in.Contain = append(in.Contain, a.text)
-		case slices.Contains(contact.Decisions, a.seq):
-			in.Decided = append(in.Decided, a.text)
-			told[a.seq] = true
+		case a.Kind == journal.ContainStep:
+			in.Contain = append(in.Contain, a.Text)
+		case slices.Contains(contact.Decisions, a.Seq):
+			in.Decided = append(in.Decided, a.Text)
+			told[a.Seq] = true
 		}
 	}
 	for _, seq := range contact.Decisions {
@@ -194,25 +192,9 @@ func noticeInput(dir string, contact *notice.Contact) (*notice.Input, map[string
 			return nil, nil, fmt.Errorf("contact file: decisions: entry %d of the journal is no decision; `midwatch journal show %s` shows them", seq, dir)
 		}
 	}
-	states, err := noticeStates(es)
+	states, err := casework.NoticeStates(es)
 	in.Sent = states
 	return in, states, err
-}
-
-// noticeStates are what became of notices, by id.
-func noticeStates(es []journal.Entry) (map[string][]notice.State, error) {
-	out := map[string][]notice.State{}
-	for i := range es {
-		if es[i].Kind != journal.NoticeState {
-			continue
-		}
-		var s notice.State
-		if err := es[i].Decode(&s); err != nil {
-			return nil, err
-		}
-		out[s.ID] = append(out[s.ID], s)
-	}
-	return out, nil
 }
 
 func noticeStatus(stand []notice.Standing) error {

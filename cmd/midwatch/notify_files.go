@@ -11,76 +11,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
-	"time"
 
+	"midwatch/casework"
 	"midwatch/internal/casefolder"
-	"midwatch/journal"
 	"midwatch/respond/notice"
 )
-
-// act is something that was done or decided, as the journal has it.
-type act struct {
-	seq    int64
-	time   time.Time
-	author string
-	text   string
-	kind   journal.Kind
-	step   string // of a containment
-}
-
-// Words are the act in one line.
-func (a *act) Words() string {
-	return fmt.Sprintf("%s UTC: %s (%s)", a.time.Format("2 January 2006, 15:04"), a.text, a.author)
-}
-
-// journalActs are the decisions of a journal, without those about clocks, and
-// the containment steps that were carried out and not taken back.
-func journalActs(es []journal.Entry) (out []act, err error) {
-	for i := range es {
-		e := &es[i]
-		a := act{seq: e.Seq, time: e.Time, author: e.Author.Name, kind: e.Kind}
-		switch e.Kind {
-		case journal.Decision:
-			var p struct {
-				Type string `json:"type"`
-				Text string `json:"text"`
-			}
-			if err := e.Decode(&p); err != nil {
-				return nil, err
-			}
-			if p.Type != "" || p.Text == "" {
-				continue
-			}
-			a.text = p.Text
-		case journal.ContainStep:
-			var p struct {
-				What  string `json:"what"`
-				Step  string `json:"step"`
-				Title string `json:"title"`
-				State string `json:"state"`
-			}
-			if err := e.Decode(&p); err != nil {
-				return nil, err
-			}
-			undone := p.What == "undo_result" && p.State != "failed"
-			if !undone && (p.What != "result" || p.State != "done" || p.Title == "") {
-				continue
-			}
-			// Done once more it is the same step, and taken back it is none.
-			out = slices.DeleteFunc(out, func(b act) bool { return b.kind == journal.ContainStep && b.step == p.Step })
-			if undone {
-				continue
-			}
-			a.text, a.step = p.Title, p.Step
-		default:
-			continue
-		}
-		out = append(out, a)
-	}
-	return out, nil
-}
 
 // noticeKey reads the key of a case, or makes one. It is never made anew: the
 // codes that were sent would be worth nothing.
@@ -182,18 +118,6 @@ func replace(path string, b []byte, sync bool) error {
 	return os.Rename(tmp, path)
 }
 
-func readNotices(dir string) (*notice.Index, error) {
-	f, err := os.Open(filepath.Join(dir, noticesFolder, noticesIndex))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close() //nolint:errcheck // read only
-	return notice.ReadIndex(f)
-}
-
 func sha256Hex(b []byte) string {
 	h := sha256.Sum256(b)
 	return hex.EncodeToString(h[:])
@@ -221,10 +145,10 @@ func writeNotices(folder string, index *notice.Index, changes []notice.Change, c
 	if err := index.Write(&b); err != nil {
 		return err
 	}
-	if err := replaceFile(filepath.Join(folder, contactFile), contact); err != nil {
+	if err := replaceFile(filepath.Join(folder, casework.ContactFile), contact); err != nil {
 		return err
 	}
-	return replaceFile(filepath.Join(folder, noticesIndex), []byte(b.String()))
+	return replaceFile(filepath.Join(folder, casework.NoticesIndex), []byte(b.String()))
 }
 
 // keepEarlier moves a draft that is to be replaced out of the way, under the hash

@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"midwatch/casefile"
-	"midwatch/journal"
+	"midwatch/casework"
 	"midwatch/report"
 	"midwatch/respond/clock"
 	"midwatch/respond/notice"
@@ -22,11 +22,11 @@ func notices(path string) (dir string, x *notice.Index, err error) {
 	if dir, err = caseFolder(path); err != nil {
 		return "", nil, err
 	}
-	if x, err = readNotices(dir); err != nil {
+	if x, err = casework.ReadNotices(dir); err != nil {
 		return "", nil, err
 	}
 	if x == nil {
-		return "", nil, fmt.Errorf("%s has no notices; `midwatch notify %s --contact FILE` makes them", dir, dir)
+		return "", nil, casework.NoNotices(dir)
 	}
 	return dir, x, nil
 }
@@ -43,48 +43,17 @@ the version that it is about. Later runs say when that version no longer holds.`
   midwatch notify state incident.case n-3f0a52c1d2e3f4a5 acknowledged --reason "called back, code verified"`,
 		Args: cobra.ExactArgs(3),
 		RunE: func(c *cobra.Command, args []string) error {
-			dir, x, err := notices(args[0])
+			dir, _, err := notices(args[0])
 			if err != nil {
 				return err
 			}
-			state := notice.StateName(args[2])
-			if !slices.Contains(notice.StateNames(), state) {
-				return fmt.Errorf("%q is no state; it is sent, read or acknowledged", args[2])
-			}
-			e := x.Find(args[1])
-			if e == nil {
-				return fmt.Errorf("no notice of this case is %q; `midwatch notify list %s` shows them", args[1], dir)
-			}
-			s := notice.State{ID: e.ID, Recipient: e.Recipient, State: state, At: casefile.TimeOf(now()), Content: e.Content, Facts: e.Facts, Counts: e.Counts, Secrets: e.Secrets, Reason: reason}
+			var at casefile.Time // now
 			if when != "" {
-				if s.At, err = momentFlag(when); err != nil {
+				if at, err = momentFlag(when); err != nil {
 					return err
 				}
 			}
-			es, err := openJournal(dir).Entries()
-			if err != nil {
-				return err
-			}
-			all, err := noticeStates(es)
-			if err != nil {
-				return err
-			}
-			var told *notice.State
-			for i := range all[e.ID] {
-				if all[e.ID][i].State == notice.Sent {
-					told = &all[e.ID][i]
-				}
-			}
-			switch {
-			case state == notice.Sent && e.Gone:
-				return fmt.Errorf("the case no longer says that %s is affected: there is nothing to send", report.Plain(e.Recipient))
-			case state != notice.Sent && told == nil:
-				return fmt.Errorf("%s was not sent yet, as far as the journal says; write down that first", e.ID)
-			case state != notice.Sent:
-				// It is about what was sent, whatever the draft says by now.
-				s.Content, s.Facts, s.Counts, s.Secrets = told.Content, told.Facts, told.Counts, told.Secrets
-			}
-			entry, err := o.append(c, dir, journal.NoticeState, s)
+			entry, err := office().SetNotice(c.Context(), dir, o.by(c), args[1], notice.StateName(args[2]), at, reason)
 			if err != nil {
 				return err
 			}
@@ -117,7 +86,7 @@ The exit status is 1 when somebody was not told, or was told something else.`,
 			if err != nil {
 				return err
 			}
-			states, err := noticeStates(es)
+			states, err := casework.NoticeStates(es)
 			if err != nil {
 				return err
 			}
@@ -132,8 +101,8 @@ The exit status is 1 when somebody was not told, or was told something else.`,
 			if err != nil {
 				return err
 			}
-			if kase.Case.ID != x.Case {
-				fmt.Fprintf(std.out, "The notices are of %s, and the case is %s by now: run midwatch notify again.\n", report.Plain(x.Case), report.Plain(kase.Case.ID))
+			if stale := casework.NoticesStale(x, kase); stale != "" {
+				fmt.Fprintln(std.out, stale)
 			}
 			writeStanding(std, stand)
 			return noticeStatus(stand)
@@ -160,7 +129,7 @@ unknown, of an earlier version, or of a draft that was altered since.`,
 			if err != nil {
 				return err
 			}
-			folder := filepath.Join(dir, noticesFolder)
+			folder := filepath.Join(dir, casework.NoticesFolder)
 			key, err := os.ReadFile(filepath.Join(folder, noticesKey))
 			if err != nil {
 				return fmt.Errorf("%w; without the key no code can be verified: take it from a backup", err)
@@ -181,7 +150,7 @@ unknown, of an earlier version, or of a draft that was altered since.`,
 			if err != nil {
 				return err
 			}
-			states, err := noticeStates(es)
+			states, err := casework.NoticeStates(es)
 			if err != nil {
 				return err
 			}

@@ -3,25 +3,17 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
+	"midwatch/casework"
 	"midwatch/exposure"
 	"midwatch/journal"
 	"midwatch/report"
 )
-
-// secretEntry is the payload of [journal.SecretState].
-type secretEntry struct {
-	Fingerprint string         `json:"fingerprint"`
-	State       exposure.State `json:"state"`
-	Reason      string         `json:"reason"`
-}
 
 func newSecret(std stdio) *cobra.Command {
 	c := &cobra.Command{
@@ -43,75 +35,17 @@ and does not try whether one still works.`,
 }
 
 // secretStates are what the journal says last of each secret.
-func secretStates(es []journal.Entry) (states map[string]exposure.State, last map[string]*journal.Entry, err error) {
-	states, last = map[string]exposure.State{}, map[string]*journal.Entry{}
-	for i := range es {
-		if es[i].Kind != journal.SecretState {
-			continue
-		}
-		var s secretEntry
-		if err := es[i].Decode(&s); err != nil {
-			return nil, nil, err
-		}
-		if !slices.Contains(allSecretStates(), s.State) {
-			continue // of a later version
-		}
-		states[s.Fingerprint], last[s.Fingerprint] = s.State, &es[i]
-	}
-	return states, last, nil
+func secretStates(es []journal.Entry) (map[string]exposure.State, map[string]*journal.Entry, error) {
+	return casework.SecretStates(es)
 }
 
-func allSecretStates() []exposure.State {
-	return []exposure.State{exposure.Open, exposure.Rotated, exposure.Accepted}
-}
-
-// readExposure reads the exposure of a case; nil: there is none.
-func readExposure(dir string) (*exposure.Exposure, error) {
-	path := filepath.Join(dir, exposureFile)
-	f, err := os.Open(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
+// rotation lists the secrets of a case, what is open before what is not.
+func rotation(dir string) ([]casework.Secret, error) {
+	list, err := office().Rotation(dir)
+	if err == nil && list == nil {
+		err = casework.NotSearched(dir)
 	}
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close() //nolint:errcheck // read only
-	x, err := exposure.Read(f)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w; `midwatch exposure` makes a new one", path, err)
-	}
-	return x, nil
-}
-
-// rotationNow is the rotation list of a case with the states of its journal, in
-// the order of the list: what is open before what is not.
-func rotationNow(dir string) ([]exposure.Secret, map[string]*journal.Entry, error) {
-	x, err := readExposure(dir)
-	if err != nil {
-		return nil, nil, err
-	}
-	if x == nil {
-		return nil, nil, fmt.Errorf("%s has no %s; `midwatch exposure %s --mail PATH...` makes it", dir, exposureFile, dir)
-	}
-	es, err := openJournal(dir).Entries()
-	if err != nil {
-		return nil, nil, err
-	}
-	states, last, err := secretStates(es)
-	if err != nil {
-		return nil, nil, err
-	}
-	list := slices.Clone(x.Rotation)
-	for i := range list {
-		list[i].State = exposure.Open
-		if s, ok := states[list[i].Fingerprint]; ok {
-			list[i].State = s
-		}
-	}
-	slices.SortStableFunc(list, func(a, b exposure.Secret) int {
-		return slices.Index(allSecretStates(), a.State) - slices.Index(allSecretStates(), b.State)
-	})
-	return list, last, nil
+	return list, err
 }
 
 func newSecretList(std stdio) *cobra.Command {
@@ -127,23 +61,15 @@ func newSecretList(std stdio) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			list, last, err := rotationNow(dir)
+			list, err := rotation(dir)
 			if err != nil {
 				return err
 			}
 			if asJSON {
-				type row struct {
-					exposure.Secret
-					Entry *journal.Entry `json:"entry"`
-				}
-				rows := make([]row, 0, len(list))
-				for _, s := range list {
-					rows = append(rows, row{s, last[s.Fingerprint]})
-				}
-				if err := printJSON(std, rows); err != nil {
+				if err := printJSON(std, list); err != nil {
 					return err
 				}
-			} else if err := showSecrets(std, list, last); err != nil {
+			} else if err := showSecrets(std, list); err != nil {
 				return err
 			}
 			if len(list) > 0 && list[0].State == exposure.Open {
@@ -156,7 +82,7 @@ func newSecretList(std stdio) *cobra.Command {
 	return c
 }
 
-func showSecrets(std stdio, list []exposure.Secret, last map[string]*journal.Entry) error {
+func showSecrets(std stdio, list []casework.Secret) error {
 	if len(list) == 0 {
 		_, err := fmt.Fprintln(std.out, "No secret was found in the mail that was reached. One that has no form of its own cannot be found.")
 		return err
@@ -169,8 +95,8 @@ func showSecrets(std stdio, list []exposure.Secret, last map[string]*journal.Ent
 	tw := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
 	for _, s := range list {
 		said := ""
-		if e := last[s.Fingerprint]; e != nil {
-			var p secretEntry
+		if e := s.Last; e != nil {
+			var p casework.SecretEntry
 			if err := e.Decode(&p); err != nil {
 				return err
 			}
@@ -198,28 +124,15 @@ accepted (left as it is, for a reason), or open again. One entry of the journal 
 			if err != nil {
 				return err
 			}
-			if !slices.Contains(allSecretStates(), exposure.State(state)) {
+			if !slices.Contains(casework.SecretStateNames(), exposure.State(state)) {
 				return fmt.Errorf("--state %q; it is open, rotated or accepted", state)
 			}
 			if strings.TrimSpace(reason) == "" {
 				return errors.New("--reason is missing; say what was done, in a few words")
 			}
-			list, _, err := rotationNow(dir)
+			es, err := office().SetSecret(c.Context(), dir, o.by(c), args[1:], exposure.State(state), reason)
 			if err != nil {
 				return err
-			}
-			for _, f := range args[1:] { // all are looked at before any is written
-				if !slices.ContainsFunc(list, func(s exposure.Secret) bool { return s.Fingerprint == f }) {
-					return fmt.Errorf("no secret of this case has the fingerprint %q; `midwatch secret list` shows them", f)
-				}
-			}
-			var es []journal.Entry
-			for _, f := range args[1:] {
-				e, err := o.append(c, dir, journal.SecretState, secretEntry{f, exposure.State(state), reason})
-				if err != nil {
-					return err
-				}
-				es = append(es, e)
 			}
 			return o.announceAll(std, es)
 		},

@@ -1,4 +1,4 @@
-package main
+package casework
 
 import (
 	"encoding/json"
@@ -11,7 +11,7 @@ import (
 
 // What recipients are told of what was done: steps that were carried out and not
 // taken back, each once, and decisions that are not about clocks.
-func TestJournalActs(t *testing.T) {
+func TestActs(t *testing.T) {
 	var es []journal.Entry
 	add := func(k journal.Kind, payload string) {
 		es = append(es, journal.Entry{Seq: int64(len(es) + 1), Kind: k, Payload: json.RawMessage(payload)})
@@ -27,19 +27,19 @@ func TestJournalActs(t *testing.T) {
 	add(journal.ContainStep, `{"what":"result","step":"2","title":"Disable the account","state":"done"}`)
 	add(journal.ContainStep, `{"what":"undo_result","step":"2","title":"Disable the account","state":"done"}`)
 	add(journal.ContainStep, `{"what":"result","step":"3","title":"By hand","state":"by_hand"}`)
-	acts, err := journalActs(es)
+	acts, err := Acts(es)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var got []string
 	for _, a := range acts {
-		got = append(got, a.text)
+		got = append(got, a.Text)
 	}
 	if d := cmp.Diff([]string{"tokens go at noon", "Revoke sessions"}, got); d != "" {
 		t.Error(d)
 	}
 	es = append(es, journal.Entry{Seq: 99, Kind: journal.Decision, Payload: json.RawMessage(`[]`)})
-	if _, err := journalActs(es); err == nil {
+	if _, err := Acts(es); err == nil {
 		t.Error("a payload that is none was passed over")
 	}
 }
