@@ -398,7 +398,9 @@ func TestCSRF(t *testing.T) {
 	want(t, "form", b.do("POST", "/act", url.Values{"csrf": {token}}), 200, "kim")
 	want(t, "header", b.do("POST", "/act", nil, "X-CSRF-Token", token), 200, "kim")
 	want(t, "own origin", b.do("POST", "/act", url.Values{"csrf": {token}}, "Origin", s.base, "Sec-Fetch-Site", "same-origin"), 200, "kim")
-	if s.acted != 3 {
+	// What browsers send from pages whose Referrer-Policy is no-referrer.
+	want(t, "origin withheld", b.do("POST", "/act", url.Values{"csrf": {token}}, "Origin", "null", "Sec-Fetch-Site", "same-origin"), 200, "kim")
+	if s.acted != 4 {
 		t.Errorf("%d acts", s.acted)
 	}
 }
@@ -566,6 +568,43 @@ func TestTLSCookies(t *testing.T) {
 	if g.cookies.session != "__Host-midwatch" {
 		t.Error(g.cookies)
 	}
+}
+
+// Many click while the users file changes and sessions end: each answer is one
+// that was right at some moment.
+func TestAtOnce(t *testing.T) {
+	path, set := withUsers(t, line("kim", Analyst))
+	s := newSite(t, set)
+	file, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for range 4 {
+		b := s.browser()
+		want(t, "login", b.login("kim", password, "/"), 303, "/")
+		wg.Go(func() {
+			for range 100 {
+				if a := b.get("/mail"); a.status != 200 && a.status != 403 && a.status != 303 {
+					t.Errorf("%d %s", a.status, a.body)
+				}
+			}
+		})
+	}
+	for i := range 50 {
+		role := []string{"viewer", "analyst"}[i%2]
+		if err := replaceFile(path, bytes.Replace(file, []byte(":analyst:"), []byte(":"+role+":"), 1), info); err != nil {
+			t.Error(err)
+		}
+		if i == 40 {
+			s.guard.EndAll()
+		}
+	}
+	wg.Wait()
 }
 
 // Of two cookies of one name neither counts: one is of another host.
