@@ -27,6 +27,7 @@ type Board struct {
 	Events       []clock.Event       // that can be said to have happened
 	Plan         *respond.Plan       // how to put the actor out, without what is only suspected
 	Steps        []Step              // of the plan, in its order
+	Need         int                 // people who have to approve a step before it is carried out
 }
 
 // Read tells what there is to decide about a case, and what was decided. Entries
@@ -37,15 +38,14 @@ func (o *Office) Read(dir string, c *casefile.Case) (*Board, error) {
 	if err != nil {
 		return nil, err
 	}
-	sound, problems := readable(k.entries)
-	b := &Board{Entries: k.entries, Head: int64(len(k.entries)), Problems: problems, Outdated: behind(k.decided, c) > 0}
+	b := &Board{Entries: k.entries, Head: int64(len(k.entries)), Problems: k.problems, Outdated: behind(k.decided, c) > 0}
 	b.Decisions = effects(k.decided, c)
 	x, err := o.exposed(dir)
 	if err != nil {
 		return nil, err
 	}
 	if x != nil {
-		if b.Secrets, err = rotation(x.Rotation, sound); err != nil {
+		if b.Secrets, err = rotation(x.Rotation, k.sound); err != nil {
 			return nil, err
 		}
 	}
@@ -54,14 +54,14 @@ func (o *Office) Read(dir string, c *casefile.Case) (*Board, error) {
 		return nil, err
 	}
 	if index != nil {
-		states, err := NoticeStates(sound)
+		states, err := NoticeStates(k.sound)
 		if err != nil {
 			return nil, err
 		}
 		b.Notices = notice.Stand(index, states)
 		b.NoticesStale = NoticesStale(index, c)
 	}
-	clocks, err := ClocksOf(dir, c, x, sound, "", o.zone(), o.Now())
+	clocks, err := ClocksOf(dir, c, x, k.sound, "", o.zone(), o.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +70,10 @@ func (o *Office) Read(dir string, c *casefile.Case) (*Board, error) {
 	if b.Plan, err = respond.Build(c, respond.Options{}); err != nil {
 		return nil, err
 	}
-	b.Steps = o.Steps(b.Plan, sound)
+	if b.Need, err = o.Needed(dir); err != nil {
+		return nil, err
+	}
+	b.Steps = Steps(b.Plan, k.sound, b.Need)
 	return b, nil
 }
 

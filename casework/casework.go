@@ -39,10 +39,10 @@ type Office struct {
 	Now       func() time.Time                            // the clock
 	Redo      func(ctx context.Context, dir string) error // concludes the case again from its own events; nil: not possible here
 	Zone      *time.Location                              // clocks' days end in it; nil: UTC
-	Approvals int                                         // people who must approve a containment step before it is carried out; 0: none needed
+	Approvals int                                         // people who must approve a containment step before it is carried out, unless the case says more; 0: none needed
 
 	mu    sync.Mutex
-	cases map[string]*kept // by folder
+	cases map[string]kept // by folder
 }
 
 // By is who writes, and what they knew.
@@ -152,10 +152,15 @@ type kept struct {
 	entries  []journal.Entry
 	bad      error               // of reading them
 	decided  []casefile.Override // that hold
-	problems []string            // entries that cannot be read as what they are
+	sound    []journal.Entry     // those that can be read as what they are
+	problems []string            // the others
+	lost     int64               // the first of these that is about campaigns; 0: none is
 
 	exposure stamp
 	found    *found // nil: mail was not searched
+
+	settings stamp
+	need     int // approvals that the case's configuration wants
 }
 
 // stamp tells whether a file is the one that was read. A journal grows with
@@ -189,33 +194,50 @@ func (o *Office) look(dir string) (kept, error) {
 	if err != nil {
 		return kept{}, err
 	}
-	o.mu.Lock()
-	k := o.cases[dir]
-	if k != nil && k.journal.same(s) {
-		defer o.mu.Unlock()
-		return *k, k.bad
+	if k := o.remembered(dir); k.journal.same(s) {
+		return k, k.bad
 	}
-	o.mu.Unlock()
-	x := kept{journal: s}
-	x.entries, x.bad = o.journal(dir).Entries()
-	if x.bad != nil {
-		x.bad = fmt.Errorf("%w; `midwatch journal verify %s` tells more, and what it says holds until the file is moved aside", x.bad, dir)
+	entries, bad := o.journal(dir).Entries()
+	if bad != nil {
+		bad = fmt.Errorf("%w; `midwatch journal verify %s` tells more, and what it says holds until the file is moved aside", bad, dir)
 	}
-	var sound []journal.Entry
-	sound, x.problems = readable(x.entries)
-	if x.decided, err = Overrides(sound); err != nil {
+	sound, problems := readable(entries)
+	lost := int64(0)
+	for i := range entries {
+		if _, campaigns := overrideKinds()[entries[i].Kind]; campaigns && payloadOf(&entries[i]) != nil {
+			lost = entries[i].Seq
+			break
+		}
+	}
+	decided, err := Overrides(sound)
+	if err != nil {
 		return kept{}, err // readable has looked
 	}
+	x := o.remember(dir, func(k *kept) {
+		k.journal, k.entries, k.bad, k.decided, k.sound, k.problems, k.lost = s, entries, bad, decided, sound, problems, lost
+	})
+	return x, bad
+}
+
+// remembered is what is kept of a case.
+func (o *Office) remembered(dir string) kept {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.cases[dir]
+}
+
+// remember changes what is kept of a case. What it holds is shared, so that change
+// puts other values in its place and changes none.
+func (o *Office) remember(dir string, change func(*kept)) kept {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.cases == nil {
-		o.cases = map[string]*kept{}
+		o.cases = map[string]kept{}
 	}
-	if k = o.cases[dir]; k != nil {
-		x.exposure, x.found = k.exposure, k.found
-	}
-	o.cases[dir] = &x
-	return x, x.bad
+	k := o.cases[dir]
+	change(&k)
+	o.cases[dir] = k
+	return k
 }
 
 // readable are the entries whose payloads are what their kinds have, and in
@@ -245,11 +267,8 @@ func (o *Office) State(dir string, c *casefile.Case) (head int64, stale string, 
 	if n := behind(k.decided, c); n > 0 {
 		stale = "The journal has decisions about campaigns that this case does not follow yet."
 	}
-	for _, e := range k.entries {
-		if _, isDecision := overrideKinds()[e.Kind]; isDecision && payloadOf(&e) != nil {
-			stale = strings.TrimSpace(stale + " Entry " + fmt.Sprint(e.Seq) + " of the journal cannot be read as a decision about campaigns, and the case cannot be concluded again.")
-			break
-		}
+	if k.lost > 0 {
+		stale = strings.TrimSpace(fmt.Sprintf("%s Entry %d of the journal cannot be read as a decision about campaigns, and the case cannot be concluded again.", stale, k.lost))
 	}
 	return head, stale, nil
 }

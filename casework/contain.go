@@ -2,12 +2,18 @@ package casework
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"midwatch/casefile"
+	"midwatch/config"
+	"midwatch/internal/casefolder"
 	"midwatch/journal"
 	"midwatch/report"
 	"midwatch/respond"
@@ -80,16 +86,16 @@ const (
 	Undone graph.State = "undone" // taken back, in part or whole
 )
 
-// Steps are the steps of a plan with what a journal says of them. Entries that
-// cannot be read are passed over.
-func (o *Office) Steps(p *respond.Plan, es []journal.Entry) []Step {
+// Steps are the steps of a plan with what a journal says of them. need is how many
+// people have to approve one. Entries that cannot be read are passed over.
+func Steps(p *respond.Plan, es []journal.Entry, need int) []Step {
 	now, void := approvals(p.Hash, es)
 	became := outcomes(es)
 	out := make([]Step, 0, len(p.Steps))
 	for i := range p.Steps {
 		s := Step{Step: p.Steps[i], Runs: p.Runs(&p.Steps[i]), Approvals: now[p.Steps[i].ID], Void: void[p.Steps[i].ID], Outcome: became[p.Steps[i].ID]}
 		s.People = People(s.Approvals)
-		s.Approved = s.People >= max(1, o.Approvals)
+		s.Approved = s.People >= max(1, need)
 		out = append(out, s)
 	}
 	return out
@@ -257,13 +263,122 @@ func (o *Office) ApprovePlan(ctx context.Context, dir string, p *respond.Plan, b
 	}, drafts...)
 }
 
-// Unapproved lists the steps that a plan would carry out and that too few people
-// have approved. chosen are ids; empty: all.
-func (o *Office) Unapproved(p *respond.Plan, es []journal.Entry, chosen []string) (out []Step) {
-	for _, s := range o.Steps(p, es) {
-		if s.Runs && s.People < o.Approvals && (len(chosen) == 0 || slices.Contains(chosen, s.ID)) {
+// Unapproved lists the steps that carrying a plan out would carry out and that
+// fewer people than need have approved. chosen are ids; empty: all.
+func Unapproved(p *respond.Plan, es []journal.Entry, need int, chosen []string) (out []Step) {
+	for _, s := range Steps(p, es, need) {
+		if s.Runs && s.People < need && (len(chosen) == 0 || slices.Contains(chosen, s.ID)) {
 			out = append(out, s)
 		}
 	}
 	return out
+}
+
+// Needed is how many people have to approve a step of a case's containment: what
+// the case was concluded with says (key containment of the configuration), or
+// the office, whichever is more.
+func (o *Office) Needed(dir string) (int, error) {
+	dir = filepath.Clean(dir)
+	s, err := stampOf(filepath.Join(dir, casefolder.Settings))
+	if err != nil {
+		return 0, err
+	}
+	k := o.remembered(dir)
+	if !k.settings.same(s) {
+		n, err := configured(dir)
+		if err != nil {
+			return 0, err
+		}
+		k = o.remember(dir, func(k *kept) { k.settings, k.need = s, n })
+	}
+	return max(k.need, o.Approvals), nil
+}
+
+// configured reads the number of approvals from the configuration that is kept
+// with a case; a case without one needs none.
+func configured(dir string) (int, error) {
+	b, err := os.ReadFile(filepath.Join(dir, casefolder.Settings))
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	var s struct {
+		Config *struct {
+			Path  string  `json:"path"`
+			Text  *string `json:"text"`
+			Bytes []byte  `json:"bytes"`
+		} `json:"config"`
+	}
+	if err := json.Unmarshal(b, &s); err != nil {
+		return 0, fmt.Errorf("%s: %w", casefolder.Settings, err)
+	}
+	if s.Config == nil {
+		return 0, nil
+	}
+	text := string(s.Config.Bytes)
+	if s.Config.Text != nil {
+		text = *s.Config.Text
+	}
+	c, err := config.Parse(s.Config.Path, strings.NewReader(text))
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w; give --config anew to `midwatch investigate --again`", casefolder.Settings, err)
+	}
+	return c.Containment.Approvals, nil
+}
+
+// Recorder keeps what a containment does in the journal of its case. It
+// implements [graph.Recorder].
+type Recorder struct {
+	j    *journal.Journal
+	by   journal.Author
+	plan string // hash; empty: no approvals are asked for
+	need int
+}
+
+// NewRecorder makes the recorder of a run that carries out the plan of a hash, of
+// which each step has to be approved by as many people as need. An empty hash: a
+// run for which nobody has to.
+func (o *Office) NewRecorder(dir string, by journal.Author, plan string, need int) *Recorder {
+	return &Recorder{o.journal(dir), by, plan, need}
+}
+
+// Append implements [graph.Recorder]. What is meant to be done with a step is
+// written only when its approvals hold still: one that was withdrawn while the
+// plan is carried out ends the run before the step's first change.
+func (r *Recorder) Append(ctx context.Context, e graph.Entry) error {
+	var check func([]journal.Entry) error
+	if e.What == "intent" && r.plan != "" && r.need > 0 {
+		check = func(all []journal.Entry) error {
+			now, _ := approvals(r.plan, all)
+			if n := People(now[e.Step]); n < r.need {
+				return fmt.Errorf("step %s is approved by %d of %d people by now: an approval was withdrawn", e.Step, n, r.need)
+			}
+			return nil
+		}
+	}
+	// What was sent is written down even when the person interrupts.
+	_, err := r.j.AppendIf(context.WithoutCancel(ctx), r.by, check, journal.Draft{Kind: journal.ContainStep, Payload: e})
+	return err
+}
+
+// Entries implements [graph.Recorder].
+func (r *Recorder) Entries() ([]graph.Entry, error) {
+	all, err := r.j.Entries()
+	if err != nil {
+		return nil, err
+	}
+	var out []graph.Entry
+	for i := range all {
+		if all[i].Kind != journal.ContainStep {
+			continue
+		}
+		var e graph.Entry
+		if err := all[i].Decode(&e); err != nil {
+			return nil, err
+		}
+		out = append(out, e)
+	}
+	return out, nil
 }

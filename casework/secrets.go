@@ -121,8 +121,7 @@ func (o *Office) Secrets(dir string) (*SecretCount, error) {
 	if err != nil {
 		return nil, err
 	}
-	sound, _ := readable(k.entries)
-	states, _, err := SecretStates(sound)
+	states, _, err := SecretStates(k.sound)
 	if err != nil {
 		return nil, err
 	}
@@ -146,28 +145,14 @@ func (o *Office) exposed(dir string) (*found, error) {
 	if err != nil {
 		return nil, err
 	}
-	o.mu.Lock()
-	k := o.cases[dir]
-	if k != nil && k.exposure.same(s) {
-		defer o.mu.Unlock()
+	if k := o.remembered(dir); k.exposure.same(s) {
 		return k.found, nil
 	}
-	o.mu.Unlock()
 	x, err := ReadExposure(dir)
 	if err != nil {
 		return nil, err
 	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.cases == nil {
-		o.cases = map[string]*kept{}
-	}
-	next := kept{}
-	if k = o.cases[dir]; k != nil {
-		next = *k
-	}
-	next.exposure, next.found = s, x
-	o.cases[dir] = &next
+	o.remember(dir, func(k *kept) { k.exposure, k.found = s, x })
 	return x, nil
 }
 

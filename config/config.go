@@ -24,6 +24,11 @@
 //	  production_systems:
 //	    subscriptions: [11111111-2222-3333-4444-555555555555]
 //
+//	# how many people have to approve a step before midwatch contain --apply
+//	# carries it out; 0, or nothing: none has to
+//	containment:
+//	  approvals: 2
+//
 // Reading is strict, and says where: a key that is misspelt would otherwise
 // switch off, in silence, what it was written for.
 package config
@@ -34,6 +39,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -47,7 +53,18 @@ type Config struct {
 	// Assets are groups of things of which the case answers whether they were
 	// accessed, in the order of the file.
 	Assets []Asset
+	// Containment is what has to be so before an actor is put out.
+	Containment Containment
 }
+
+// Containment is what has to be so before a containment is carried out.
+type Containment struct {
+	Approvals int // people who have to approve a step, 0 to [MaxApprovals]
+}
+
+// MaxApprovals is the most people who can have to approve a step. It is there to
+// catch mistakes.
+const MaxApprovals = 20
 
 // Asset is a group of things that the organization cares about, and how its
 // parts are recognized. Values are as the file has them.
@@ -97,8 +114,9 @@ func Parse(name string, r io.Reader) (c Config, err error) {
 		return c, at(name, root, "expected keys with values, such as canaries: [user@example.com]")
 	}
 	keys := map[string]func(*yaml.Node) error{
-		"canaries": func(v *yaml.Node) (err error) { c.Canaries, err = accounts(name, v); return err },
-		"assets":   func(v *yaml.Node) (err error) { c.Assets, err = assets(name, v); return err },
+		"canaries":    func(v *yaml.Node) (err error) { c.Canaries, err = accounts(name, v); return err },
+		"assets":      func(v *yaml.Node) (err error) { c.Assets, err = assets(name, v); return err },
+		"containment": func(v *yaml.Node) (err error) { c.Containment, err = containment(name, v); return err },
 	}
 	seen := map[string]bool{}
 	for i := 0; i+1 < len(root.Content); i += 2 {
@@ -114,6 +132,31 @@ func Parse(name string, r io.Reader) (c Config, err error) {
 		if err := read(v); err != nil {
 			return Config{}, err
 		}
+	}
+	return c, nil
+}
+
+// containment reads what has to be so before a containment is carried out.
+func containment(name string, v *yaml.Node) (c Containment, err error) {
+	if v.Kind != yaml.MappingNode {
+		return c, at(name, v, "expected members of containment, such as {approvals: 2}")
+	}
+	seen := false
+	for i := 0; i+1 < len(v.Content); i += 2 {
+		k, w := v.Content[i], v.Content[i+1]
+		switch {
+		case k.Value != "approvals":
+			return c, at(name, k, "unknown member %q of containment; known: approvals", k.Value)
+		case seen:
+			return c, at(name, k, "approvals is there twice")
+		}
+		seen = true
+		// Written as a plain number: 010 is eight to one reader and ten to another.
+		n, err := strconv.Atoi(w.Value)
+		if w.Kind != yaml.ScalarNode || w.Tag != "!!int" || err != nil || n < 0 || n > MaxApprovals || strconv.Itoa(n) != w.Value {
+			return c, at(name, w, "%q is no number of people; expected 0 to %d", w.Value, MaxApprovals)
+		}
+		c.Approvals = n
 	}
 	return c, nil
 }

@@ -3,12 +3,10 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/user"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,7 +16,7 @@ import (
 	"golang.org/x/term"
 
 	"midwatch/casefile"
-	"midwatch/internal/casefolder"
+	"midwatch/casework"
 	"midwatch/journal"
 	"midwatch/report"
 	"midwatch/respond"
@@ -34,6 +32,8 @@ type containOptions struct {
 	passwords        bool
 	plan             string   // hash that was reviewed
 	steps            []string // ids
+	approvals        int
+	approvalsSaid    bool
 	json             bool
 	markdown         string
 }
@@ -53,6 +53,11 @@ What each step is about is read first, what was is written to the case's journal
 and a step counts as done when its effect is seen. A run that was killed goes on
 where it was when it is started again.
 
+Where the configuration of the case says so (containment: {approvals: N}), or
+--approvals, only steps are carried out that so many different people have approved
+(contain approve, or the web interface). Approvals are of one plan: when it is
+another one by now they do not count.
+
 With --undo, show what of it can be taken back, and with --apply do so, the last
 change first.
 
@@ -70,9 +75,11 @@ look at.`,
   midwatch contain incident.case --markdown plan.md
   midwatch contain incident.case --apply
   midwatch contain incident.case --apply --yes --plan p-3d5b...
+  midwatch contain approve incident.case --plan p-3d5b... --step s-61f0... --reason "spoke to the owner"
   midwatch contain incident.case --undo --apply --step s-61f0...`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			o.approvalsSaid = c.Flags().Changed("approvals")
 			return o.run(c.Context(), std, args[0])
 		},
 	}
@@ -88,9 +95,11 @@ look at.`,
 	f.BoolVar(&o.partial, "partial", false, "leave out steps whose permissions are missing, instead of doing nothing")
 	f.BoolVar(&o.again, "again", false, "set passwords and end sessions again that were done before")
 	f.BoolVar(&o.passwords, "show-passwords", false, "show new passwords, once, on the terminal")
+	f.IntVar(&o.approvals, "approvals", 0, "people who have to approve a step before it is carried out (default: as the case's configuration says)")
 	f.BoolVar(&o.json, "json", false, "print JSON")
 	f.StringVar(&o.markdown, "markdown", "", "write the plan as Markdown to a file")
 	o.add(f)
+	c.AddCommand(newContainApprove(std))
 	return c
 }
 
@@ -106,6 +115,10 @@ func (o *containOptions) run(ctx context.Context, std stdio, dir string) error {
 		if _, ok := terminal(std.err); !ok {
 			return errors.New("--show-passwords shows them on a terminal, and standard error is none")
 		}
+	}
+	need, err := o.needed(dir)
+	if err != nil {
+		return err
 	}
 	if o.apply {
 		// One at a time: what one does another would take for the actor's.
@@ -131,7 +144,10 @@ func (o *containOptions) run(ctx context.Context, std stdio, dir string) error {
 		if o.json {
 			err = printJSON(std, p)
 		} else {
-			err = writePlan(std.out, p, dir)
+			var steps []casework.Step
+			if steps, err = approved(dir, p, need); err == nil {
+				err = writePlan(std.out, p, dir, steps, need)
+			}
 		}
 		if err == nil && len(p.Steps) > 0 {
 			err = status(exitFindings)
@@ -141,6 +157,11 @@ func (o *containOptions) run(ctx context.Context, std stdio, dir string) error {
 	if len(p.Steps) == 0 {
 		fmt.Fprintln(std.err, "midwatch: the plan has no steps")
 		return nil
+	}
+	if o.plan == "" || o.plan == p.Hash { // of another one confirm tells
+		if err := o.refuse(std, dir, p, need); err != nil {
+			return err
+		}
 	}
 	if !o.yes {
 		for i := range p.Steps {
@@ -153,7 +174,7 @@ func (o *containOptions) run(ctx context.Context, std stdio, dir string) error {
 	if err := o.confirm(std, p.Hash, c.Case.ID, fmt.Sprintf("plan %s of %d steps will be carried out in %s", p.Hash, len(p.Steps), strings.Join(p.Tenants, ", "))); err != nil {
 		return err
 	}
-	g, err := o.options(std, dir)
+	g, err := o.options(std, office().NewRecorder(dir, o.author(), p.Hash, need))
 	if err != nil {
 		return err
 	}
@@ -208,13 +229,13 @@ func (o *containOptions) confirm(std stdio, hash, id, what string) error {
 }
 
 // options are what carrying out needs of this machine.
-func (o *containOptions) options(std stdio, dir string) (graph.Options, error) {
+func (o *containOptions) options(std stdio, r graph.Recorder) (graph.Options, error) {
 	tokens, base, err := o.connect(std)
 	if err != nil {
 		return graph.Options{}, err
 	}
 	g := graph.Options{
-		Base: base, Tokens: tokens, Recorder: newJournalRecorder(dir), Now: now,
+		Base: base, Tokens: tokens, Recorder: r, Now: now,
 		Sleep: func(ctx context.Context, d time.Duration) error {
 			select {
 			case <-ctx.Done():
@@ -261,7 +282,8 @@ func (o *containOptions) outcome(std stdio, p *respond.Plan, out []graph.Outcome
 
 // takeBack shows what can be undone, or does so.
 func (o *containOptions) takeBack(ctx context.Context, std stdio, dir string, c *casefile.Case) error {
-	list, hash, err := graph.ToUndo(newJournalRecorder(dir), o.steps)
+	r := office().NewRecorder(dir, o.author(), "", 0)
+	list, hash, err := graph.ToUndo(r, o.steps)
 	if err != nil {
 		return err
 	}
@@ -281,7 +303,7 @@ func (o *containOptions) takeBack(ctx context.Context, std stdio, dir string, c 
 	if err := o.confirm(std, hash, c.Case.ID, fmt.Sprintf("%d changes will be taken back; what the actor made works again", len(list))); err != nil {
 		return err
 	}
-	g, err := o.options(std, dir)
+	g, err := o.options(std, r)
 	if err != nil {
 		return err
 	}
@@ -301,43 +323,7 @@ func (o *containOptions) takeBack(ctx context.Context, std stdio, dir string, c 
 	return nil
 }
 
-// journalRecorder keeps what a containment does in the case's journal.
-type journalRecorder struct {
-	j  *journal.Journal
-	by journal.Author
-}
-
-func newJournalRecorder(dir string) *journalRecorder {
-	name := fmt.Sprintf("uid %d", os.Getuid())
-	if u, err := user.Current(); err == nil && u.Username != "" {
-		name = u.Username
-	}
-	return &journalRecorder{journal.Open(filepath.Join(dir, casefolder.Journal), now), journal.Author{Name: name, User: name}}
-}
-
-// Append implements [graph.Recorder].
-func (r *journalRecorder) Append(ctx context.Context, e graph.Entry) error {
-	// What was sent is written down even when the person interrupts.
-	_, err := r.j.Append(context.WithoutCancel(ctx), r.by, journal.ContainStep, e)
-	return err
-}
-
-// Entries implements [graph.Recorder].
-func (r *journalRecorder) Entries() ([]graph.Entry, error) {
-	all, err := r.j.Entries()
-	if err != nil {
-		return nil, err
-	}
-	var out []graph.Entry
-	for i := range all {
-		if all[i].Kind != journal.ContainStep {
-			continue
-		}
-		var e graph.Entry
-		if err := json.Unmarshal(all[i].Payload, &e); err != nil {
-			return nil, fmt.Errorf("journal entry %d: %w", all[i].Seq, err)
-		}
-		out = append(out, e)
-	}
-	return out, nil
+// author is who carries a plan out: the account, whatever else is said.
+func (o *containOptions) author() journal.Author {
+	return journal.Author{Name: account(), User: account()}
 }

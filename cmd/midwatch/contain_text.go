@@ -6,13 +6,15 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"midwatch/casework"
 	"midwatch/report"
 	"midwatch/respond"
 	"midwatch/respond/graph"
 )
 
 // writePlan prints a plan for a person. Everything in it may be an attacker's text.
-func writePlan(w io.Writer, p *respond.Plan, dir string) error {
+// said are its steps with who approved them, of need people.
+func writePlan(w io.Writer, p *respond.Plan, dir string, said []casework.Step, need int) error {
 	if len(p.Steps) == 0 {
 		_, err := fmt.Fprintln(w, "The case has no campaign that leaves anything to contain.")
 		return err
@@ -40,14 +42,17 @@ func writePlan(w io.Writer, p *respond.Plan, dir string) error {
 			fmt.Fprintf(w, "   %s\n", l)
 		}
 		for _, s := range steps {
-			writeStep(w, p, s)
+			writeStep(w, p, s, &said[s.Number-1], need)
 		}
+	}
+	if need > 0 {
+		fmt.Fprintf(w, "\nBefore a step is carried out %d people have to approve it:\n    midwatch contain approve %s --plan %s --step ID --reason TEXT\n", need, report.Plain(dir), p.Hash)
 	}
 	_, err := fmt.Fprintf(w, "\nNothing was changed. To carry it out:\n    midwatch contain %s --apply\nor, for who has reviewed this plan:\n    midwatch contain %s --apply --yes --plan %s\n", report.Plain(dir), report.Plain(dir), p.Hash)
 	return err
 }
 
-func writeStep(w io.Writer, p *respond.Plan, s *respond.Step) {
+func writeStep(w io.Writer, p *respond.Plan, s *respond.Step, so *casework.Step, need int) {
 	fmt.Fprintln(w)
 	for i, l := range wrapped(fmt.Sprintf("%d  %s", s.Number, report.Plain(s.Title)), listWidth-6) {
 		fmt.Fprintf(w, "  %s%s\n", strings.Repeat(" ", min(i, 1)*4), l)
@@ -67,6 +72,9 @@ func writeStep(w io.Writer, p *respond.Plan, s *respond.Step) {
 	call := func(head, text string) { fmt.Fprintf(w, "      %-11s %s\n", head, report.Plain(text)) }
 	row("id", s.ID)
 	row("how", p.How(s))
+	if need > 0 || len(so.Approvals)+len(so.Void) > 0 {
+		row("approved", strings.TrimPrefix(approvalWords(so, need), "approved "))
+	}
 	row("tenant", s.Tenant)
 	row("why", s.Reason)
 	row("evidence", strings.Join(append(append([]string{}, s.Findings...), s.Events[:min(len(s.Events), 3)]...), " "))

@@ -57,7 +57,7 @@ func allowed() map[string][]string {
 		"respond":             {"casefile"},
 		"respond/graph":       {"casefile", "respond"},
 		"respond/graphtest":   {"simulate"},
-		"casework":            {"casefile", "detect/sigmarules", "exposure", "internal/casefolder", "investigate", "journal", "report", "respond", "respond/clock", "respond/graph", "respond/notice"},
+		"casework":            {"casefile", "config", "detect/sigmarules", "exposure", "internal/casefolder", "investigate", "journal", "report", "respond", "respond/clock", "respond/graph", "respond/notice"},
 		"web/auth":            {"journal"},
 		"web/audit":           {"journal"},
 		"internal/custody":    {"casefile", "event", "source", "store"},
