@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -400,4 +401,147 @@ func FuzzRead(f *testing.F) {
 			t.Errorf("%d entries after %d, %v", len(after), n, err)
 		}
 	})
+}
+
+// What is written only if: nobody adds an entry between the answer and the
+// writing, and of several entries all are written or none.
+func TestAppendIf(t *testing.T) {
+	j, path := temp(t)
+	mustAppend(t, j, map[string]int{"n": 0})
+	no := errors.New("no")
+	var given []Entry
+	_, err := j.AppendIf(t.Context(), kim, func(all []Entry) error { given = all; return no }, Draft{Note, struct{}{}})
+	if err != no || len(given) != 1 {
+		t.Errorf("%v, %d entries", err, len(given))
+	}
+	wantWhole(t, j, 1)
+	es, err := j.AppendIf(t.Context(), kim, func([]Entry) error { return nil }, Draft{Note, map[string]int{"n": 1}}, Draft{Decision, map[string]int{"n": 2}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(es, wantWhole(t, j, 3)[1:]); d != "" {
+		t.Error(d)
+	}
+	// One of several that cannot be written keeps the others from it.
+	before, _ := os.ReadFile(path)
+	for name, drafts := range map[string][]Draft{
+		"no kind":     {{Note, struct{}{}}, {"gossip", struct{}{}}},
+		"no object":   {{Note, struct{}{}}, {Note, 1}},
+		"too large":   {{Note, struct{}{}}, {Note, map[string]string{"a": strings.Repeat("x", MaxEntry)}}},
+		"none at all": nil,
+	} {
+		if es, err := j.AppendIf(t.Context(), kim, nil, drafts...); err == nil || es != nil {
+			t.Errorf("%s: %v", name, es)
+		}
+	}
+	full := Open(path, clock)
+	full.file = func(f *os.File) writer { return &faulty{File: f, room: 10} }
+	if _, err := full.AppendIf(t.Context(), kim, nil, Draft{Note, struct{}{}}, Draft{Note, struct{}{}}); !errors.Is(err, syscall.ENOSPC) {
+		t.Error(err)
+	}
+	if after, _ := os.ReadFile(path); !bytes.Equal(before, after) {
+		t.Error("the journal was changed")
+	}
+	// What check is given is what the entry follows: one that lacks only its
+	// line's end is among it, and a torn end is not.
+	for tail, n := range map[string]int{"": 3, `{"seq":4,"ti`: 2} {
+		b := bytes.TrimSuffix(before, []byte("\n"))
+		if tail != "" {
+			b = append(bytes.Join(bytes.SplitAfter(before, []byte("\n"))[:2], nil), tail...)
+		}
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		es, err := j.AppendIf(t.Context(), kim, func(all []Entry) error { given = all; return nil }, Draft{Note, struct{}{}})
+		if err != nil || len(given) != n || es[0].Prev != given[n-1].Hash && tail == "" {
+			t.Errorf("%q: %d entries, %v", tail, len(given), err)
+		}
+		wantWhole(t, j, 4)
+	}
+	// Where one is damaged, in the middle even, there is nothing to answer from.
+	b := bytes.Clone(before)
+	b[20] ^= 1
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var bad *BadEntry
+	if _, err := j.AppendIf(t.Context(), kim, func([]Entry) error { return nil }, Draft{Note, struct{}{}}); !errors.As(err, &bad) || bad.Line != 1 {
+		t.Error(err)
+	}
+}
+
+// errTaken is the answer to somebody who comes late.
+var errTaken = errors.New("taken")
+
+// claim takes the next number that is free, which is looked up before: another
+// may take it meanwhile.
+func claim(ctx context.Context, j *Journal, who string) (Entry, error) {
+	numbers := func(all []Entry) (next int, err error) {
+		for i := range all {
+			var p struct{ N int }
+			if err := all[i].Decode(&p); err != nil {
+				return 0, err
+			}
+			if all[i].Kind != Recovered {
+				next = p.N + 1
+			}
+		}
+		return next, nil
+	}
+	es, err := j.Entries()
+	if err != nil {
+		return Entry{}, err
+	}
+	n, err := numbers(es)
+	if err != nil {
+		return Entry{}, err
+	}
+	out, err := j.AppendIf(ctx, Author{Name: who, User: who}, func(all []Entry) error {
+		if next, err := numbers(all); err != nil || next != n {
+			return errors.Join(err, errTaken)
+		}
+		return nil
+	}, Draft{Note, map[string]any{"n": n, "pad": strings.Repeat("x", n%7*900)}})
+	if err != nil {
+		return Entry{}, err
+	}
+	return out[0], nil
+}
+
+// wantClaims checks that each number was taken once, in order.
+func wantClaims(t *testing.T, es []Entry) {
+	t.Helper()
+	n := 0
+	for i := range es {
+		var p struct{ N int }
+		if es[i].Kind == Recovered {
+			continue
+		}
+		if err := es[i].Decode(&p); err != nil || p.N != n {
+			t.Fatalf("entry %d has number %d, want %d; %v", es[i].Seq, p.N, n, err)
+		}
+		n++
+	}
+}
+
+func TestAppendIfSideBySide(t *testing.T) {
+	_, path := temp(t)
+	const writers, each = 6, 15
+	var wg sync.WaitGroup
+	for w := range writers {
+		wg.Go(func() {
+			j := Open(path, clock)
+			for got := 0; got < each; {
+				switch _, err := claim(t.Context(), j, fmt.Sprint("w", w)); {
+				case err == nil:
+					got++
+				case !errors.Is(err, errTaken):
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	wantClaims(t, wantWhole(t, Open(path, clock), writers*each))
 }

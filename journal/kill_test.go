@@ -4,6 +4,7 @@ package journal
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -20,9 +21,15 @@ import (
 // for ever, and prints the hash of each entry that was acknowledged.
 const envChild = "MIDWATCH_TEST_JOURNAL"
 
+// envClaims makes it one that claims numbers there.
+const envClaims = "MIDWATCH_TEST_JOURNAL_CLAIMS"
+
 func TestMain(m *testing.M) {
 	if path := os.Getenv(envChild); path != "" {
 		appendForEver(path)
+	}
+	if path := os.Getenv(envClaims); path != "" {
+		claimForEver(path)
 	}
 	os.Exit(m.Run())
 }
@@ -41,6 +48,20 @@ func appendForEver(path string) {
 	}
 }
 
+func claimForEver(path string) {
+	j := Open(path, time.Now)
+	for {
+		e, err := claim(child{}, j, fmt.Sprint("pid ", os.Getpid()))
+		switch {
+		case err == nil:
+			fmt.Println(e.Hash)
+		case !errors.Is(err, errTaken):
+			fmt.Println("error:", err)
+			os.Exit(3)
+		}
+	}
+}
+
 // child is the context of a process that only a signal ends.
 type child struct{}
 
@@ -53,13 +74,18 @@ func (child) Value(any) any               { return nil }
 // once it has ended.
 func start(t *testing.T, path string, wrap ...string) (*exec.Cmd, func() (hashes []string, text string)) {
 	t.Helper()
+	return startAs(t, envChild, path, wrap...)
+}
+
+func startAs(t *testing.T, env, path string, wrap ...string) (*exec.Cmd, func() (hashes []string, text string)) {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	args := append(wrap, self)
 	cmd := exec.Command(args[0], args[1:]...)
-	cmd.Env = append(os.Environ(), envChild+"="+path)
+	cmd.Env = append(os.Environ(), env+"="+path)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -145,6 +171,65 @@ func TestKilled(t *testing.T) {
 		t.Errorf("%d entries were acknowledged and %d ends recovered: too few to show anything", len(acknowledged), recovered)
 	}
 	t.Logf("%d entries, %d acknowledged, %d torn ends", len(es), len(acknowledged), recovered)
+}
+
+// Three processes claim numbers and are killed at a random moment: no number is
+// taken twice, none that was acknowledged is lost, and none is left out.
+func TestKilledAppendIf(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal.ndjson")
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	var acknowledged []string
+	for round := range 12 {
+		var kill []func()
+		for range 3 {
+			cmd, end := startAs(t, envClaims, path)
+			kill = append(kill, func() {
+				_ = cmd.Process.Kill()
+				hashes, text := end()
+				if strings.HasPrefix(text, "error:") {
+					t.Errorf("round %d: %s", round, text)
+				}
+				acknowledged = append(acknowledged, hashes...)
+			})
+		}
+		time.Sleep(30*time.Millisecond + time.Duration(random.Int64N(int64(60*time.Millisecond))))
+		for _, k := range kill {
+			k()
+		}
+		if round%3 == 0 { // as after a loss of power
+			f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := f.WriteString(`{"seq":17,"time":"20`); err != nil {
+				t.Fatal(err)
+			}
+			if err := f.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	j := Open(path, clock)
+	if _, err := claim(t.Context(), j, "the last"); err != nil {
+		t.Fatal(err)
+	}
+	es := wantWhole(t, j, -1)
+	wantClaims(t, es)
+	in := map[string]bool{}
+	for _, e := range es {
+		in[e.Hash] = true
+	}
+	for _, h := range acknowledged {
+		if !in[h] {
+			t.Errorf("entry %s was acknowledged and is lost", h)
+		}
+	}
+	if len(acknowledged) < 10 {
+		t.Errorf("%d entries were acknowledged: too few to show anything", len(acknowledged))
+	}
+	t.Logf("%d entries, %d acknowledged", len(es), len(acknowledged))
 }
 
 // A process whose file may not grow any more gets an error in the middle of a

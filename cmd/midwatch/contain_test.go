@@ -11,6 +11,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"midwatch/casework"
+	"midwatch/journal"
+	"midwatch/respond"
 	"midwatch/respond/graphtest"
 	"midwatch/simulate"
 )
@@ -223,6 +226,61 @@ func contains(list []string, s string) bool {
 		}
 	}
 	return false
+}
+
+// Two people who came in through the web interface approve a step: that one is
+// carried out, and nothing else, and not any more when one of them withdraws it.
+func TestContainApproved(t *testing.T) {
+	x := newContained(t, "bec")
+	c, err := readCase(x.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := respond.Build(c, respond.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	step := ""
+	for i := range p.Steps {
+		if s := &p.Steps[i]; p.Runs(s) && s.Kind == respond.RevokeSessions {
+			step = s.ID
+		}
+	}
+	approve := func(name string, withdraw bool) {
+		t.Helper()
+		by := casework.By{Author: journal.Author{Name: name, User: "svc-midwatch"}, Seen: -1}
+		if _, err := office().Approve(t.Context(), x.dir, c, by, p.Hash, []string{step}, withdraw, "because"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	apply := func(args ...string) (string, int) {
+		return x.do(t, append([]string{"--apply", "--approvals", "2", "--yes", "--plan", p.Hash}, args...)...)
+	}
+	approve("ana", false)
+	if out, code := apply("--step", step); code != exitFailed || len(x.s.Seen()) > 0 || !strings.Contains(out, "approved by 1 of 2 people, ana") {
+		t.Errorf("exit status %d\n%s", code, out)
+	}
+	approve("bob", false)
+	if out, code := apply(); code != exitFailed || len(x.s.Seen()) > 0 || strings.Contains(out, "  "+step+"  ") {
+		t.Errorf("exit status %d\n%s", code, out)
+	}
+	if out, code := apply("--step", step); code != exitNothing || !strings.Contains(out, "All is done") {
+		t.Errorf("exit status %d\n%s", code, out)
+	}
+	changed := 0
+	for _, r := range x.s.Seen() {
+		if r.Method != "GET" {
+			changed++
+		}
+	}
+	if changed == 0 {
+		t.Errorf("nothing was sent: %v", x.s.Seen())
+	}
+	approve("bob", true)
+	before := len(x.s.Seen())
+	if out, code := apply("--step", step, "--again"); code != exitFailed || len(x.s.Seen()) != before {
+		t.Errorf("exit status %d\n%s", code, out)
+	}
 }
 
 // A secret that Entra refuses, a permission that is missing: nothing is done,
