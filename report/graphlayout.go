@@ -147,7 +147,7 @@ func layered(g *Graph, title string) *graphPicture {
 	cols, column := columnsOf(g)
 	pitch := 0.0
 	if cols > 1 {
-		pitch = (graphW - boxW) / float64(cols-1)
+		pitch = (graphW - 6 - boxW) / float64(cols-1)
 	}
 	var places []place
 	at := map[string]int{}

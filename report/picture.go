@@ -132,6 +132,9 @@ func round(f float64) float64 { return math.Round(f*10) / 10 }
 
 func draw(c casefile.Campaign, cov casefile.Coverage, n int, tenant func(string) string, narrow bool) picture {
 	p := picture{ID: fmt.Sprintf("picture-%d", n), Campaign: n, W: 960, Left: 220, Right: 946}
+	if len(cov.Sources) == 0 { // no long names of logs beside it
+		p.Left = 116
+	}
 	if narrow {
 		p = picture{ID: fmt.Sprintf("picture-%d-narrow", n), Campaign: n, Narrow: true, W: 360, Left: 8, Right: 352}
 	}

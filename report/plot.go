@@ -223,6 +223,9 @@ func (p *plot) draw(narrow bool) plotPicture {
 		if f.t.IsZero() || f.t.Before(ax.from) || f.t.After(ax.to) {
 			continue
 		}
+		if narrow && f.label == "change point" {
+			f.label = "change"
+		}
 		g := plotFlag{X: ax.x(f.t.Time), Y: f.y, Label: f.label + " " + f.t.UTC().Format("2 Jan 15:04"), Class: f.class, Anchor: "start"}
 		if g.LabelX = g.X + 5; g.LabelX+7.4*float64(len(g.Label)) > d.Right {
 			g.Anchor, g.LabelX = "end", g.X-5

@@ -20,9 +20,10 @@
 // intruder. Strings from it are text in every format: never markup, never a
 // formula, never a terminal's control sequence.
 //
-// The page is put together in page.go, a campaign in campaign.go, the answers
-// beyond campaigns in answers.go, durations.go and interests.go, coverage by the hour in coverage.go; the
-// templates of assets/ are split the same way.
+// The page is put together in page.go, its first sheet in executive.go, a campaign in campaign.go, the answers
+// beyond campaigns in answers.go, durations.go and interests.go, coverage by the hour in coverage.go; pictures in
+// picture.go, attackgraph.go (laid out in graphlayout.go), plot.go and zoom.go; the templates of assets/ are split the same way.
+// [View] shows the same in parts, to a program that puts pages together of its own.
 //
 // To add a format: one file, one line in [Formats], one golden file.
 package report
@@ -81,6 +82,11 @@ type Options struct {
 	// TLP is the marking of a STIX bundle, one of [TLPs]; empty means
 	// [DefaultTLP]. Other formats ignore it.
 	TLP string
+	// Exposure is what is known of the content of the mail that was reached. Nil:
+	// nothing. Only the HTML page shows it.
+	Exposure *Exposure
+	// Version is Midwatch's, for the page's section on method. It may be empty.
+	Version string
 	// Links says where the parts of a [View] lead. Nil: to anchors of one page.
 	Links *Links
 	// NoMessages and NoEvidence leave messages and attachments, and the account

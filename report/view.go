@@ -43,9 +43,11 @@ func templates() (*template.Template, error) {
 // ErrNoPart means that a case, campaign or finding has no such part.
 var ErrNoPart = errors.New("no such part")
 
-// Parts names the parts of a case, in the order of the page.
+// Parts names the parts of a case, in the order of the page. "executive" is the
+// first page and "established" what follows it; "verdict" is the beginning of
+// both without numbers and picture, for a page that has its own.
 func Parts() []string {
-	return []string{"verdict", "unknown", "next", "accessed", "decisions", "earlier", "others", "assumed", "coverage", "absence", "sources", "evidence"}
+	return []string{"executive", "established", "verdict", "unknown", "next", "accessed", "decisions", "earlier", "others", "assumed", "coverage", "absence", "method", "sources", "evidence"}
 }
 
 // CampaignParts names the parts of a campaign, in the order of the page.
@@ -58,6 +60,8 @@ func CampaignParts() []string {
 func (v *View) Has(part string) bool {
 	p := v.page
 	switch part {
+	case "established":
+		return len(p.Facts) > 0 || len(p.Campaigns) > 0
 	case "next":
 		return len(p.Advice) > 0
 	case "accessed":
