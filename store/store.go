@@ -44,6 +44,25 @@ func Each(ctx context.Context, q Querier, query string, args []any, fn func(scan
 	return err
 }
 
+// Asker runs statements of people who are not trusted with the engine.
+type Asker interface {
+	// Ask runs one SELECT and returns its first rows, most of them at the most.
+	// It can change nothing and reach nothing but the tables; the context bounds
+	// its time. The error wraps [ErrNotAQuestion] for anything else.
+	Ask(ctx context.Context, query string, most int) (*Answer, error)
+}
+
+// Answer is what a question of a person gave.
+type Answer struct {
+	Columns []string
+	Rows    [][]any
+	More    bool // there are further rows
+}
+
+// ErrNotAQuestion is wrapped by the error of an [Asker] when a statement is
+// something else than one question.
+var ErrNotAQuestion = errors.New("not one SELECT")
+
 // Store keeps events. Implementations are safe for concurrent use.
 type Store interface {
 	Querier

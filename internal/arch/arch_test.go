@@ -59,6 +59,8 @@ func allowed() map[string][]string {
 		"respond/graphtest":   {"simulate"},
 		"casework":            {"casefile", "config", "detect/sigmarules", "exposure", "internal/casefolder", "investigate", "journal", "report", "respond", "respond/clock", "respond/graph", "respond/notice"},
 		"web/auth":            {"journal"},
+		"web/dossier":         {"casefile", "event", "internal/casefolder", "store"},
+		"web":                 {"casefile", "casework", "event", "exposure", "journal", "report", "respond/clock", "respond/notice", "store", "web/audit", "web/auth", "web/dossier"},
 		"web/audit":           {"journal"},
 		"internal/custody":    {"casefile", "event", "source", "store"},
 		"internal/progress":   {},
@@ -66,15 +68,18 @@ func allowed() map[string][]string {
 		// Real ClickHouse servers for tests, and its two programs.
 		"internal/clickhousetest":          {},
 		"internal/clickhousetest/server":   {},
-		"internal/clickhousetest/testdeps": {"internal/clickhousetest", "internal/schematest"},
+		"internal/clickhousetest/testdeps": {"internal/browsertest", "internal/clickhousetest", "internal/schematest"},
 		"internal/clickhousetest/up":       {"internal/clickhousetest"},
 		"internal/schematest":              {}, // the schemas of STIX and OCSF, for tests
+		// A real browser for tests, and who takes pictures of pages with it.
+		"internal/browsertest":             {},
+		"internal/browsertest/screenshots": {"internal/browsertest"},
 		"internal/arch":                    {},
 		"internal/contracttest":            {},
 		"internal/engines":                 {},
 		"internal/bench":                   {"detect", "detect/sigmarules", "enrich", "event", "ingest", "investigate", "parse", "simulate", "store", "store/clickhouse", "store/duckdb", "internal/clickhousetest"},
 		"internal/eval":                    {"casefile", "event", "simulate", "simulate/score", "store", "store/duckdb"},
-		"cmd/midwatch":                     {"actor", "casefile", "casework", "config", "detect", "detect/sigmarules", "enrich", "event", "exposure", "exposure/score", "ingest", "investigate", "parse", "report", "rules", "sigma", "store", "store/clickhouse", "store/duckdb", "internal/casefolder", "internal/progress", "journal", "simulate", "simulate/score", "respond", "respond/graph", "respond/clock", "respond/notice", "internal/custody", "posture", "web/auth", "web/audit"},
+		"cmd/midwatch":                     {"actor", "casefile", "casework", "config", "detect", "detect/sigmarules", "enrich", "event", "exposure", "exposure/score", "ingest", "investigate", "parse", "report", "rules", "sigma", "store", "store/clickhouse", "store/duckdb", "internal/casefolder", "internal/progress", "journal", "simulate", "simulate/score", "respond", "respond/graph", "respond/clock", "respond/notice", "internal/custody", "posture", "web", "web/auth", "web/audit", "web/dossier"},
 	}
 }
 
@@ -83,7 +88,7 @@ func cgo() []string { return []string{"store/duckdb", "internal/bench"} }
 
 // programs are those outside of cmd, for ourselves: they may print and exit.
 func programs() []string {
-	return []string{"actor/gen", "internal/bench", "internal/eval", "internal/clickhousetest/server", "internal/clickhousetest/testdeps", "internal/clickhousetest/up"}
+	return []string{"actor/gen", "internal/bench", "internal/eval", "internal/clickhousetest/server", "internal/clickhousetest/testdeps", "internal/clickhousetest/up", "internal/browsertest/screenshots"}
 }
 
 type pkg struct {

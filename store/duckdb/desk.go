@@ -15,6 +15,7 @@ import (
 	duckdb "github.com/duckdb/duckdb-go/v2"
 
 	"midwatch/event"
+	"midwatch/store"
 )
 
 // Desk is a DuckDB for looking at a case: tables that its owner fills once,
@@ -165,25 +166,13 @@ func (d *Desk) Seal(ctx context.Context) error {
 	return nil
 }
 
-// Query implements [midwatch/store.Querier].
+// Query implements [store.Querier].
 func (d *Desk) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	return d.db.QueryContext(ctx, query, args...)
 }
 
-// ErrNotAQuestion is wrapped by the error of [Desk.Ask] when a statement is
-// anything else than one SELECT or EXPLAIN.
-var ErrNotAQuestion = errors.New("not one SELECT")
-
-// Answer is what a question gave.
-type Answer struct {
-	Columns []string
-	Rows    [][]any
-	More    bool // there are further rows
-}
-
-// Ask runs a statement of somebody who is not trusted, and returns its first
-// rows. The context bounds its time; a few run at once, others wait.
-func (d *Desk) Ask(ctx context.Context, query string, most int) (*Answer, error) {
+// Ask implements [store.Asker]. A few run at once, others wait.
+func (d *Desk) Ask(ctx context.Context, query string, most int) (*store.Answer, error) {
 	select {
 	case d.busy <- struct{}{}:
 		defer func() { <-d.busy }()
@@ -206,19 +195,19 @@ func (d *Desk) Ask(ctx context.Context, query string, most int) (*Answer, error)
 	})
 	if err != nil {
 		if strings.Contains(err.Error(), "PrepareContext") {
-			return nil, fmt.Errorf("%w: several statements; ask one", ErrNotAQuestion)
+			return nil, fmt.Errorf("%w: several statements; ask one", store.ErrNotAQuestion)
 		}
 		return nil, err
 	}
 	if kind != duckdb.STATEMENT_TYPE_SELECT && kind != duckdb.STATEMENT_TYPE_EXPLAIN {
-		return nil, fmt.Errorf("%w: nothing can be changed here; ask with SELECT", ErrNotAQuestion)
+		return nil, fmt.Errorf("%w: nothing can be changed here; ask with SELECT", store.ErrNotAQuestion)
 	}
 	rows, err := conn.QueryContext(ctx, query)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	a := &Answer{}
+	a := &store.Answer{}
 	if a.Columns, err = rows.Columns(); err != nil {
 		return nil, err
 	}

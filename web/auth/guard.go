@@ -181,8 +181,18 @@ const maxForm = 1 << 20
 // csrf or the header X-CSRF-Token. Who has no session is sent to the login if
 // they look at a page. The user is in the context that next sees.
 func (g *Guard) Require(role Role, next http.Handler) http.Handler {
+	return g.require(role, true, next)
+}
+
+// RequireQuietly is [Guard.Require] for what a page asks by itself: it does not
+// count as use, so that a page that is left open does not keep its session.
+func (g *Guard) RequireQuietly(role Role, next http.Handler) http.Handler {
+	return g.require(role, false, next)
+}
+
+func (g *Guard) require(role Role, use bool, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s, ok, err := g.session(r)
+		s, ok, err := g.session(r, use)
 		switch {
 		case err != nil:
 			g.o.Log.ErrorContext(r.Context(), "users cannot be read", "error", err)
@@ -225,9 +235,9 @@ func (g *Guard) hasToken(w http.ResponseWriter, r *http.Request, want string) bo
 
 // session finds the session of a request, with the role that its user has now.
 // The error is of the users file.
-func (g *Guard) session(r *http.Request) (s session, ok bool, err error) {
+func (g *Guard) session(r *http.Request, use bool) (s session, ok bool, err error) {
 	id := cookie(r, g.cookies.session)
-	if s, ok = g.sessions.find(id); !ok || s.user.Via != ViaPassword {
+	if s, ok = g.sessions.find(id, use); !ok || s.user.Via != ViaPassword {
 		return s, ok, nil
 	}
 	u, there, err := g.o.Users.lookup(s.user.Name)

@@ -60,7 +60,7 @@ func (g *Guard) getLogin(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		p.Token = t
-	} else if _, ok, err := g.session(r); ok && err == nil {
+	} else if _, ok, err := g.session(r, true); ok && err == nil {
 		g.redirect(w, p.Next)
 		return
 	}

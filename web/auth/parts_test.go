@@ -174,21 +174,29 @@ func TestSessions(t *testing.T) {
 	}
 	for range 3 { // it lives while it is used
 		c.add(29 * time.Minute)
-		if got, ok := s.find(id); !ok || got.user != kim || got.csrf != x.csrf {
+		if got, ok := s.find(id, true); !ok || got.user != kim || got.csrf != x.csrf {
 			t.Fatalf("%+v %v", got, ok)
 		}
 	}
 	c.add(30 * time.Minute)
-	if _, ok := s.find(id); ok || len(s.of) != 0 {
+	if _, ok := s.find(id, true); ok || len(s.of) != 0 {
 		t.Error("it was idle")
+	}
+	id, _ = s.begin(kim, digest{})
+	for range 2 { // what a page asks by itself is no use
+		c.add(15 * time.Minute)
+		s.find(id, false)
+	}
+	if _, ok := s.find(id, true); ok {
+		t.Error("a page that is left open keeps its session")
 	}
 	id, _ = s.begin(kim, digest{})
 	for range 5 {
 		c.add(20 * time.Minute)
-		s.find(id)
+		s.find(id, true)
 	}
 	c.add(20 * time.Minute)
-	if _, ok := s.find(id); ok {
+	if _, ok := s.find(id, true); ok {
 		t.Error("it has its age")
 	}
 	// Of one user, and of all.
@@ -198,7 +206,7 @@ func TestSessions(t *testing.T) {
 		ids = append(ids, id)
 		c.add(time.Second)
 	}
-	if _, ok := s.find(ids[0]); ok || len(s.of) != 2 {
+	if _, ok := s.find(ids[0], true); ok || len(s.of) != 2 {
 		t.Error("the oldest stays")
 	}
 	for i := range 10 {
@@ -212,7 +220,7 @@ func TestSessions(t *testing.T) {
 		t.Errorf("%d ended, %d are left", n, len(s.of))
 	}
 	for _, id := range []string{"", "x", strings.Repeat("A", 43), strings.Repeat("A", 1<<20)} {
-		if _, ok := s.find(id); ok {
+		if _, ok := s.find(id, true); ok {
 			t.Errorf("%.10q", id)
 		}
 	}

@@ -101,8 +101,8 @@ func (s *sessions) over(x *session) bool {
 	return now.Sub(x.seen) >= s.idle || now.Sub(x.begun) >= s.life
 }
 
-// find returns the session with an id, and notes that it is in use.
-func (s *sessions) find(id string) (session, bool) {
+// find returns the session with an id, and notes that it is in use, if it is.
+func (s *sessions) find(id string, use bool) (session, bool) {
 	if !isSecret(id) {
 		return session{}, false
 	}
@@ -117,7 +117,9 @@ func (s *sessions) find(id string) (session, bool) {
 		delete(s.of, d)
 		return session{}, false
 	}
-	x.seen = s.now()
+	if use {
+		x.seen = s.now()
+	}
 	return *x, true
 }
 

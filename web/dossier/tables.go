@@ -1,6 +1,7 @@
 package dossier
 
 import (
+	"cmp"
 	"database/sql/driver"
 	"iter"
 	"slices"
@@ -68,6 +69,10 @@ func tables() []table {
 		{"cites", "which claim stands on which record", []event.Column{
 			text("event", "event id"), text("kind", "finding, mailbox, message, attachment, account, app, credential, step"), text("ref", "id of what claims"), text("campaign", "id of the campaign"), text("stage", "stage of the claim"), count("rank", "certainty or severity"),
 		}, citeRows},
+		{"moments", "records that claims stand on, by time: one row for each stage and campaign", []event.Column{
+			moment("moment", "when it happened"), text("event", "event id"), text("stage", "stage of the claim"), text("campaign", "id of the campaign; empty: of none"), count("rank", "certainty of the claim: 3 confirmed, 2 probable, 1 possible; 0 not about certainty"),
+			text("operation", "operation"), text("actor", "who acted"), text("ip", "address"), text("target", "what was acted on"),
+		}, momentRows},
 		{"evidence", "log lines that claims stand on", []event.Column{
 			text("event", "event id"), moment("moment", "when it happened"), text("file", "path as given"), text("sha256", "of the file"), count("line", "from 1"), count("pos", "byte offset"), count("length", "bytes"),
 			text("tenant", "tenant"), text("source", "log"), text("operation", "operation"), text("actor", "who acted"), text("ip", "address"), text("target", "what was acted on"),
@@ -174,13 +179,62 @@ func findingRows(c *casefile.Case) iter.Seq[[]driver.Value] {
 	}
 }
 
+// cite is a claim that stands on a record.
+type cite struct {
+	event, kind, ref, campaign, stage string
+	rank                              int
+}
+
 func citeRows(c *casefile.Case) iter.Seq[[]driver.Value] {
-	in := campaignOf(c)
 	return func(yield func([]driver.Value) bool) {
+		for x := range cites(c) {
+			if !yield([]driver.Value{x.event, x.kind, word(x.ref), word(x.campaign), word(x.stage), int64(x.rank)}) {
+				return
+			}
+		}
+	}
+}
+
+func momentRows(c *casefile.Case) iter.Seq[[]driver.Value] {
+	type key struct{ event, stage, campaign string }
+	ranks := map[key]int{}
+	for x := range cites(c) {
+		e, ok := c.Evidence[x.event]
+		if !ok || x.stage == "" || e.Time.IsZero() {
+			continue
+		}
+		if x.kind == "finding" || x.kind == "step" {
+			x.rank = 0
+		}
+		k := key{x.event, x.stage, x.campaign}
+		if old, ok := ranks[k]; !ok || x.rank > old {
+			ranks[k] = x.rank
+		}
+	}
+	keys := make([]key, 0, len(ranks))
+	for k := range ranks {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, func(a, b key) int {
+		return cmp.Or(c.Evidence[a.event].Time.Compare(c.Evidence[b.event].Time.Time), strings.Compare(a.event, b.event), strings.Compare(a.stage, b.stage), strings.Compare(a.campaign, b.campaign))
+	})
+	return func(yield func([]driver.Value) bool) {
+		for _, k := range keys {
+			e := c.Evidence[k.event]
+			if !yield([]driver.Value{at(e.Time), k.event, k.stage, word(k.campaign), int64(ranks[k]), word(e.Operation), word(e.Actor), word(e.IP), word(e.Target)}) {
+				return
+			}
+		}
+	}
+}
+
+func cites(c *casefile.Case) iter.Seq[cite] {
+	in := campaignOf(c)
+	return func(yield func(cite) bool) {
 		more := true
 		say := func(ids []string, kind, ref, campaign, stage string, rank int) {
 			for _, id := range ids {
-				if more = more && yield([]driver.Value{id, kind, word(ref), word(campaign), word(stage), int64(rank)}); !more {
+				if more = more && yield(cite{id, kind, ref, campaign, stage, rank}); !more {
 					return
 				}
 			}
@@ -189,8 +243,7 @@ func citeRows(c *casefile.Case) iter.Seq[[]driver.Value] {
 			say(f.Events, "finding", f.ID, in[f.ID], f.Stage, f.Severity.Rank())
 		}
 		for _, x := range c.Campaigns {
-			for i, s := range x.Timeline {
-				_ = i
+			for _, s := range x.Timeline {
 				say(s.Events, "step", s.Finding, x.ID, s.Stage, 0)
 			}
 			for _, a := range x.Accounts {

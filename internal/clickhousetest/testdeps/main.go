@@ -1,5 +1,6 @@
 // Command testdeps fetches what the tests need beside Go modules, once, into
-// the cache: the ClickHouse engine, and the schemas of STIX and OCSF.
+// the cache: the ClickHouse engine, the schemas of STIX and OCSF, and a browser
+// with the rules of accessibility.
 // `make test-deps` runs it.
 package main
 
@@ -9,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 
+	"midwatch/internal/browsertest"
 	"midwatch/internal/clickhousetest"
 	"midwatch/internal/schematest"
 )
@@ -20,6 +22,7 @@ func main() {
 	// Each by itself: without one, the other's tests run.
 	for _, fetch := range []func(context.Context) error{
 		func(ctx context.Context) error { return schematest.Fetch(ctx, os.Stdout) },
+		func(ctx context.Context) error { return browsertest.Fetch(ctx, os.Stdout) },
 		func(ctx context.Context) error { return clickhousetest.Fetch(ctx, os.Stdout) },
 	} {
 		if err := fetch(ctx); err != nil {
