@@ -59,6 +59,7 @@ type filter struct {
 	Choices    []string
 	Any        []string // expressions of which one has to hold; instead of SQL
 	Hint       string
+	More       bool // one of those that are folded away
 }
 
 // values are the values of a row by their columns.
@@ -384,6 +385,44 @@ func (p *listPage) Next() int64 {
 		return 0
 	}
 	return p.Page + 1
+}
+
+// chip is a filter in use, and the address of the list without it.
+type chip struct{ Title, Value, Href string }
+
+// Chips are the filters in use.
+func (p *listPage) Chips() (out []chip) {
+	for _, f := range p.Fields {
+		if f.Value != "" && f.Bad == "" {
+			out = append(out, chip{f.Title, report.Clean(f.Value), p.href(f.Key, "", "page", "")})
+		}
+	}
+	return out
+}
+
+// Wrong reports whether a filter cannot be read.
+func (p *listPage) Wrong() bool {
+	return slices.ContainsFunc(p.Fields, func(f field) bool { return f.Bad != "" })
+}
+
+// Rare are the fields that are folded away, and whether one of them is in use.
+func (p *listPage) Rare() (out []field) {
+	for _, f := range p.Fields {
+		if f.More {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// Usual are the other fields.
+func (p *listPage) Usual() (out []field) {
+	for _, f := range p.Fields {
+		if !f.More {
+			out = append(out, f)
+		}
+	}
+	return out
 }
 
 // Keep are the values that a form has to carry besides its fields.

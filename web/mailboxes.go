@@ -22,11 +22,11 @@ func (v *visit) mailboxList() *list {
 				return cell{Kind: "upn", Text: r.text("mailbox"), Href: l.Mailbox(r.text("campaign"), r.text("mailbox")), Small: r.text("why")}
 			}},
 			{Key: "rank", Title: "Certainty", Cell: certCell},
-			{Key: "confirmed", Title: "Messages confirmed", Class: "num", Cell: numCell("confirmed")},
-			{Key: "probable", Title: "probable", Class: "num", Cell: numCell("probable")},
-			{Key: "possible", Title: "possible", Class: "num", Cell: numCell("possible")},
+			{Key: "confirmed", Title: "Confirmed", Class: "num", Cell: numCell("confirmed")},
+			{Key: "probable", Title: "Probable", Class: "num", Cell: numCell("probable")},
+			{Key: "possible", Title: "Possible", Class: "num", Cell: numCell("possible")},
 			{Key: "folders", Title: "Whole folders", Class: "num", Cell: numCell("folders")},
-			{Key: "windows", Title: "Unrecorded times", Class: "num", Cell: numCell("windows")},
+			{Key: "windows", Title: "Unrecorded", Class: "num", Cell: numCell("windows")},
 			{Key: "first", Title: "First, UTC", Cell: timeCell("first")},
 			{Key: "last", Title: "Last, UTC", Cell: timeCell("last")},
 		},
@@ -55,8 +55,8 @@ func (v *visit) messageList() *list {
 				if c.Small == "" {
 					c.Small = r.text("item_id")
 				}
-				if c.Text == "" {
-					c.Text = "subject not in the logs"
+				if c.Text == "" { // most records of reading have none
+					c.Text, c.Small = c.Small, ""
 				}
 				if r.text("event") == "" {
 					c.Href = ""
@@ -66,10 +66,10 @@ func (v *visit) messageList() *list {
 			{Key: "folder", Title: "Folder"},
 			{Key: "rank", Title: "Certainty", Cell: certCell},
 			{Key: "first", Title: "First, UTC", Cell: timeCell("first")},
-			{Key: "last", Title: "Last, UTC", Cell: timeCell("last")},
+			{Key: "last", Title: "Last, UTC", Cell: lastCell},
 			{Key: "reads", Title: "Records", Class: "num", Cell: numCell("reads")},
-			{Key: "bytes", Title: "Bytes", Class: "num", Cell: numCell("bytes")},
 			{Key: "attachments", Title: "Attachments"},
+			{Key: "bytes", Title: "Bytes", Class: "num", Cell: numCell("bytes")},
 			{Key: "purged", Title: "Purged, UTC", Cell: func(r values) cell {
 				c := timeCell("purged")(r)
 				c.Small = r.text("purged_by")
@@ -86,6 +86,14 @@ func (v *visit) messageList() *list {
 		},
 		Empty: "No message is named by a record.",
 	}
+}
+
+// lastCell is the last time where it is another than the first.
+func lastCell(r values) cell {
+	if r.text("first") == r.text("last") {
+		return cell{Text: "the same"}
+	}
+	return timeCell("last")(r)
 }
 
 func (s *Server) mailboxes(v *visit) error {

@@ -386,13 +386,10 @@ func writeCase(ctx context.Context, d *casefolder.Draft, st store.Store, c *case
 		return err
 	}
 	var failed error
-	opts := report.Options{Cards: make(map[string]report.Card), Raw: func(ids []string) (out map[string][]byte) {
+	opts := report.Options{Cards: cardsOf(sets), Version: revision(), Raw: func(ids []string) (out map[string][]byte) {
 		out, failed = records(ctx, st, ids)
 		return out
 	}}
-	for _, k := range cards(sets) {
-		opts.Cards[k.ID] = report.Card{Title: k.Title, Why: k.Why, FalsePositives: k.FalsePositives}
-	}
 	for _, f := range []report.Format{report.HTML{}, report.CSV{}} {
 		for _, name := range f.Files() {
 			if err := casefolder.WriteFile(d.File(name), func(w io.Writer) error { return errors.Join(f.Write(w, name, c, opts), failed) }); err != nil {

@@ -14,6 +14,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"midwatch/casefile"
+	"midwatch/casework"
 	"midwatch/detect/sigmarules"
 	"midwatch/internal/casefolder"
 	"midwatch/report"
@@ -146,9 +148,9 @@ func writeReport(ctx context.Context, std stdio, dir string, o *reportOptions) (
 	if err != nil {
 		return err
 	}
-	opts := report.Options{Rows: o.rows, TLP: o.tlp, Cards: make(map[string]report.Card)}
-	for _, k := range cards(sets) {
-		opts.Cards[k.ID] = report.Card{Title: k.Title, Why: k.Why, FalsePositives: k.FalsePositives}
+	opts := report.Options{Rows: o.rows, TLP: o.tlp, Cards: cardsOf(sets), Version: revision()}
+	if opts.Exposure, err = exposedTo(dir, c); err != nil {
+		return err
 	}
 	if f.Name() == (report.Terminal{}).Name() && o.out == "" {
 		width, tty := terminal(std.out)
@@ -199,6 +201,36 @@ func writeReport(ctx context.Context, std stdio, dir string, o *reportOptions) (
 		fmt.Fprintln(std.err)
 	}
 	return exitStatus(c, unread)
+}
+
+// cardsOf is what detectors and rules say about themselves.
+func cardsOf(sets []sigmarules.Set) map[string]report.Card {
+	out := map[string]report.Card{}
+	for _, k := range cards(sets) {
+		out[k.ID] = report.Card{Title: k.Title, Why: k.Why, FalsePositives: k.FalsePositives}
+	}
+	return out
+}
+
+// exposedTo is what the exposure of a case counted; nil: there is none, or it
+// is of another state of the case.
+func exposedTo(dir string, c *casefile.Case) (*report.Exposure, error) {
+	x, err := casework.ReadExposure(dir)
+	if err != nil || x == nil || x.Case != c.Case.ID {
+		return nil, err
+	}
+	out := &report.Exposure{Read: x.Counts.Content}
+	for _, s := range x.Rotation {
+		switch s.Certainty {
+		case casefile.Confirmed:
+			out.Secrets.Confirmed++
+		case casefile.Probable:
+			out.Secrets.Probable++
+		default:
+			out.Secrets.Possible++
+		}
+	}
+	return out, nil
 }
 
 // rulesOf are the rules that a case was concluded with: what detectors and

@@ -247,11 +247,7 @@ func caseCards(dir string) (map[string]report.Card, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := map[string]report.Card{}
-	for _, k := range cards(sets) {
-		out[k.ID] = report.Card{Title: k.Title, Why: k.Why, FalsePositives: k.FalsePositives}
-	}
-	return out, nil
+	return cardsOf(sets), nil
 }
 
 // redo concludes a case again, as people decided.

@@ -5,13 +5,10 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
-	"image"
-	"image/png"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -40,7 +37,7 @@ func main() {
 	flag.StringVar(&o.out, "out", "docs/screenshots", "folder for the pictures")
 	flag.StringVar(&o.only, "only", "", "only pages whose name begins so")
 	flag.Int64Var(&o.wide, "width", 1280, "width of the window")
-	flag.Int64Var(&o.tall, "most", 1500, "pictures are cut at so many pixels")
+	flag.Int64Var(&o.tall, "height", 1000, "height of the window, which is what the picture shows")
 	flag.BoolVar(&o.dark, "dark", false, "dark")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -86,7 +83,7 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	err = chromedp.Do(browser,
-		chromedp.EmulateViewport(o.wide, 900),
+		chromedp.EmulateViewport(o.wide, o.tall),
 		chromedp.Navigate(link), chromedp.Click("button"), chromedp.WaitVisible("#main"))
 	if err != nil {
 		return fmt.Errorf("log in: %w", err)
@@ -114,14 +111,11 @@ func run(ctx context.Context, o options) error {
 		err := chromedp.Do(soon, steps...)
 		var b []byte
 		if err == nil {
-			b, err = chromedp.Run(soon, chromedp.FullScreenshot(100))
+			b, err = chromedp.Run(soon, chromedp.CaptureScreenshot())
 		}
 		cancel()
 		if err != nil {
 			return fmt.Errorf("%s: %w", p.path, err)
-		}
-		if b, err = cut(b, int(o.tall)); err != nil {
-			return err
 		}
 		name := filepath.Join(o.out, p.name+".png")
 		if err := os.WriteFile(name, b, 0o644); err != nil {
@@ -130,30 +124,6 @@ func run(ctx context.Context, o options) error {
 		fmt.Println(name)
 	}
 	return nil
-}
-
-// cut keeps the upper part of a picture.
-func cut(b []byte, most int) ([]byte, error) {
-	img, err := png.Decode(bytes.NewReader(b))
-	if err != nil {
-		return nil, err
-	}
-	r := img.Bounds()
-	if r.Dy() > most {
-		sub, ok := img.(interface {
-			SubImage(image.Rectangle) image.Image
-		})
-		if !ok {
-			return b, nil
-		}
-		img = sub.SubImage(image.Rect(0, 0, r.Dx(), most))
-	}
-	var out bytes.Buffer
-	e := png.Encoder{CompressionLevel: png.BestCompression}
-	if err := e.Encode(&out, img); err != nil {
-		return nil, err
-	}
-	return out.Bytes(), nil
 }
 
 type page struct{ name, path, press string }
