@@ -99,6 +99,14 @@ func (p *page) findingHref(id string) string {
 	return ""
 }
 
+// PageOf is the address of a finding's own page, where findings have one.
+func (p *page) PageOf(id string) string {
+	if l := p.opts.Links; l != nil {
+		return call(l.Finding, id)
+	}
+	return ""
+}
+
 // SourceHref is the address of a file that was read, where it has a page.
 func (p *page) SourceHref(path string) string {
 	if l := p.opts.Links; l != nil {

@@ -227,6 +227,19 @@ type mailboxData struct {
 	Tokens   []casefile.TokenRef
 }
 
+// NameOf is what an entity of a context is called.
+func (d mailboxData) NameOf(e casefile.Entity) string {
+	if e.Name != "" {
+		return report.Clean(e.Name)
+	}
+	for _, a := range d.Campaign.Apps {
+		if a.ID == e.ID || slices.Contains(a.ServicePrincipals, e.ID) {
+			return report.Clean(a.Name)
+		}
+	}
+	return ""
+}
+
 func (s *Server) mailbox(v *visit) error {
 	c := v.d.Campaign(v.arg("campaign"))
 	if c == nil {

@@ -310,7 +310,9 @@ func claims(ctx context.Context, v *visit, id string) (out []claim, err error) {
 		default:
 			c.Href = l.Campaign(campaign) + "#used"
 		}
-		out = append(out, c)
+		if !slices.Contains(out, c) {
+			out = append(out, c)
+		}
 		return nil
 	})
 	return out, err
