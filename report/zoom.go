@@ -356,7 +356,7 @@ func (p TimePicture) lane(name string, ax axis, narrow bool, y float64) zoomLane
 	}
 	at += 9 * float64(len(ends))
 	if l.Overfull > 0 { // those that began before are in no pill
-		l.Note = plural(int64(l.Overfull), "more that lasts/more that last")
+		l.Note = "+" + plural(int64(l.Overfull), "bar")
 	}
 	l.Overfull = 0
 	for i := range l.Marks {
@@ -388,7 +388,7 @@ func (p TimePicture) lane(name string, ax axis, narrow bool, y float64) zoomLane
 			l.Hist = append(l.Hist, b)
 		}
 		at += histHigh + 4
-		l.Note = strings.Join(slices.DeleteFunc([]string{"highest: " + number(most) + " in " + span(each), l.Note}, func(s string) bool { return s == "" }), "; ")
+		l.Note = strings.Join(slices.DeleteFunc([]string{"up to " + number(most) + " in " + span(each), l.Note}, func(s string) bool { return s == "" }), ", ")
 	}
 	if at < y+28 {
 		at = y + 28

@@ -84,7 +84,7 @@ func run(ctx context.Context, o options) error {
 	}
 	err = chromedp.Do(browser,
 		chromedp.EmulateViewport(o.wide, o.tall),
-		chromedp.Navigate(link), chromedp.Click("button"), chromedp.WaitVisible("#main"))
+		chromedp.Navigate(link), chromedp.Click("button"), chromedp.WaitVisible(".menu"))
 	if err != nil {
 		return fmt.Errorf("log in: %w", err)
 	}
