@@ -7,7 +7,7 @@ BIN     := bin/midwatch
 DEMO_USERS := 1000
 DEMO_DAYS  := 60
 
-.PHONY: help build demo test test-deps clickhouse bench fuzz lint golden clean eval
+.PHONY: help build demo screenshots test test-deps clickhouse bench fuzz lint golden clean eval
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -21,7 +21,17 @@ demo: build ## make up an organization with the incident in it, investigate it, 
 	@$(BIN) investigate demo.logs/logs --asn demo.logs/context/asn.csv --directory demo.logs/context/directory.csv --out demo.case; \
 	  code=$$?; [ $$code = 1 ] || { echo "demo: exit status $$code, want 1 (findings)"; exit 1; }
 	@echo; $(BIN) score --truth demo.logs/context/truth.json --case demo.case/case.json
-	@printf '\nCase:    demo.case\nReport:  demo.case/report.html\n'
+	@printf '\nCase:    demo.case\nReport:  demo.case/report.html\nBrowser: $(BIN) serve demo.case\n'
+
+screenshots: build ## take pictures of every page of the interface, for docs/WEB.md
+	@rm -rf shots.tmp
+	@$(BIN) simulate --quiet --scenario midnight --users $(DEMO_USERS) --days $(DEMO_DAYS) --seed 7 --mail --out shots.tmp/logs >/dev/null
+	@$(BIN) investigate shots.tmp/logs/logs --asn shots.tmp/logs/context/asn.csv --directory shots.tmp/logs/context/directory.csv --out shots.tmp/demo.case >/dev/null; [ $$? = 1 ]
+	@$(BIN) exposure shots.tmp/demo.case --mail shots.tmp/logs/mail --directory shots.tmp/logs/context/directory.csv >/dev/null; [ $$? = 1 ] || [ $$? = 3 ]
+	@$(BIN) notify templates shots.tmp/templates >/dev/null
+	@$(BIN) notify shots.tmp/demo.case --contact shots.tmp/templates/contact.yaml >/dev/null; [ $$? = 1 ]
+	@$(GO) run ./internal/browsertest/screenshots -bin $(BIN) -case shots.tmp/demo.case -out docs/screenshots
+	@rm -rf shots.tmp
 
 test: ## run every test
 	@$(MAKE) --no-print-directory test-deps || [ -z "$$CI" ] # without them its tests are skipped, in CI they fail

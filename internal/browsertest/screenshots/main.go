@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	chromepage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 
 	"midwatch/internal/browsertest"
@@ -25,10 +26,17 @@ import (
 
 type options struct {
 	bin, kase, out, only string
+	format               string
 	wide                 int64
 	tall                 int64
 	dark                 bool
 }
+
+// Who is shown in the pictures.
+const (
+	userName = "ana"
+	password = "for pictures only"
+)
 
 func main() {
 	var o options
@@ -38,6 +46,7 @@ func main() {
 	flag.StringVar(&o.only, "only", "", "only pages whose name begins so")
 	flag.Int64Var(&o.wide, "width", 1280, "width of the window")
 	flag.Int64Var(&o.tall, "height", 1000, "height of the window, which is what the picture shows")
+	flag.StringVar(&o.format, "format", "webp", "webp or png")
 	flag.BoolVar(&o.dark, "dark", false, "dark")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -49,7 +58,18 @@ func main() {
 }
 
 func run(ctx context.Context, o options) error {
-	server := exec.CommandContext(ctx, o.bin, "serve", o.kase, "--listen", "127.0.0.1:0")
+	dir, err := os.MkdirTemp("", "midwatch-screenshots-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	users := filepath.Join(dir, "users")
+	add := exec.CommandContext(ctx, o.bin, "user", "add", userName, "--users", users, "--role", "responder")
+	add.Stdin = strings.NewReader(password + "\n")
+	if said, err := add.CombinedOutput(); err != nil {
+		return fmt.Errorf("user add: %w: %s", err, said)
+	}
+	server := exec.CommandContext(ctx, o.bin, "serve", o.kase, "--listen", "127.0.0.1:0", "--users", users)
 	server.Cancel = func() error { return server.Process.Signal(syscall.SIGTERM) }
 	server.Stderr = os.Stderr
 	said, err := server.StdoutPipe()
@@ -66,10 +86,10 @@ func run(ctx context.Context, o options) error {
 			link = strings.TrimSpace(x)
 		}
 	}
-	base, _, ok := strings.Cut(link, "/login")
-	if !ok {
+	if link == "" {
 		return fmt.Errorf("%s serve printed no link", o.bin)
 	}
+	base := strings.TrimSuffix(link, "/")
 	browser, end, err := browsertest.Open(ctx)
 	if err != nil {
 		return err
@@ -84,7 +104,7 @@ func run(ctx context.Context, o options) error {
 	}
 	err = chromedp.Do(browser,
 		chromedp.EmulateViewport(o.wide, o.tall),
-		chromedp.Navigate(link), chromedp.Click("button"), chromedp.WaitVisible(".menu"))
+		chromedp.Navigate(link), chromedp.SendKeys("#name", userName), chromedp.SendKeys("#password", password), chromedp.Click(".credentials button"), chromedp.WaitVisible(".menu"))
 	if err != nil {
 		return fmt.Errorf("log in: %w", err)
 	}
@@ -111,13 +131,15 @@ func run(ctx context.Context, o options) error {
 		err := chromedp.Do(soon, steps...)
 		var b []byte
 		if err == nil {
-			b, err = chromedp.Run(soon, chromedp.CaptureScreenshot())
+			var r chromepage.CaptureScreenshotResult
+			r, err = chromedp.Call(soon, chromepage.CaptureScreenshot, chromepage.CaptureScreenshotParams{Format: chromepage.CaptureScreenshotFormat(o.format)})
+			b = r.Data
 		}
 		cancel()
 		if err != nil {
 			return fmt.Errorf("%s: %w", p.path, err)
 		}
-		name := filepath.Join(o.out, p.name+".png")
+		name := filepath.Join(o.out, p.name+"."+o.format)
 		if err := os.WriteFile(name, b, 0o644); err != nil {
 			return err
 		}
