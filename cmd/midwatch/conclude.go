@@ -63,7 +63,7 @@ func conclude(ctx context.Context, d *casefolder.Draft, st store.Store, s *caseS
 	if err := s.write(d.File(casefolder.Settings)); err != nil {
 		return nil, nil, err
 	}
-	return c, with.sets, writeCase(ctx, d, st, c, with.sets)
+	return c, with.sets, writeCase(ctx, d, st, c, with.sets, revision())
 }
 
 func peopleOf(people []enrich.Person) (out []investigate.Person) {

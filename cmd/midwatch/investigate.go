@@ -377,8 +377,9 @@ func totalSize(paths []string) (n int64) {
 	return n
 }
 
-// writeCase writes the files of the case beside its event store.
-func writeCase(ctx context.Context, d *casefolder.Draft, st store.Store, c *casefile.Case, sets []sigmarules.Set) error {
+// writeCase writes the files of the case beside its event store. revision is
+// Midwatch's that concluded it.
+func writeCase(ctx context.Context, d *casefolder.Draft, st store.Store, c *casefile.Case, sets []sigmarules.Set, revision string) error {
 	if err := casefolder.WriteSources(d.File(casefolder.Sources), c.Sources); err != nil {
 		return err
 	}
@@ -386,7 +387,7 @@ func writeCase(ctx context.Context, d *casefolder.Draft, st store.Store, c *case
 		return err
 	}
 	var failed error
-	opts := report.Options{Cards: cardsOf(sets), Version: revision(), Raw: func(ids []string) (out map[string][]byte) {
+	opts := report.Options{Cards: cardsOf(sets), Version: revision, Raw: func(ids []string) (out map[string][]byte) {
 		out, failed = records(ctx, st, ids)
 		return out
 	}}

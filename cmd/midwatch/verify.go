@@ -24,6 +24,7 @@ import (
 	"midwatch/report"
 	"midwatch/store"
 	"midwatch/store/duckdb"
+	"midwatch/web/audit"
 )
 
 // verifyOptions are the flags of the verb.
@@ -48,7 +49,7 @@ func newVerify(std stdio) *cobra.Command {
              and offset in the files: a sample of each file and all that the case
              cites, or every one with --all, which reads the files again as well
              and compares every column
-  journal    the chain of its hashes is whole
+  journal    the chain of its hashes is whole, and that of access.ndjson
   citations  every event that case.json cites is in the event store
   claims     concluding the case again, from its events, settings and journal,
              gives the same case.json, member by member
@@ -361,12 +362,13 @@ func (v *verification) claims(ctx context.Context, st store.Store) (err error) {
 	case len(d) == 0:
 		v.Add("claims", casefolder.Case, custody.Verified, "concluded again from %d events, it is the same to the byte: %d findings, %d campaigns, %d sentences", v.kase.Case.Events, len(v.kase.Findings), len(v.kase.Campaigns), len(v.kase.Verdict))
 	}
-	return v.reports(ctx, st, tmp, sets)
+	return v.reports(ctx, st, tmp, sets, s.Midwatch)
 }
 
 // reports renders what case.json says and compares it with the case's files.
-func (v *verification) reports(ctx context.Context, st store.Store, tmp string, sets []sigmarules.Set) error {
-	if err := writeCase(ctx, &casefolder.Draft{Dir: tmp}, st, v.kase, sets); err != nil {
+// revision is Midwatch's that concluded the case: the page names it.
+func (v *verification) reports(ctx context.Context, st store.Store, tmp string, sets []sigmarules.Set, revision string) error {
+	if err := writeCase(ctx, &casefolder.Draft{Dir: tmp}, st, v.kase, sets, revision); err != nil {
 		v.Add("report", casefolder.Report, custody.Unchecked, "it cannot be rendered again: %v", err)
 		return nil
 	}
@@ -394,24 +396,33 @@ func (v *verification) reports(ctx context.Context, st store.Store, tmp string, 
 	return nil
 }
 
+// journal checks the chains of what people wrote down, and of who was shown what
+// mail holds, which is there when the case was served.
 func (v *verification) journal() {
-	path := filepath.Join(v.dir, casefolder.Journal)
-	s, err := openJournal(v.dir).Verify()
+	v.chain(casefolder.Journal, openJournal(v.dir))
+	if _, err := os.Stat(filepath.Join(v.dir, audit.File)); err == nil {
+		v.chain(audit.File, journal.Open(filepath.Join(v.dir, audit.File), now))
+	}
+}
+
+func (v *verification) chain(name string, j *journal.Journal) {
+	path := filepath.Join(v.dir, name)
+	s, err := j.Verify()
 	var bad *journal.BadEntry
 	switch {
 	case errors.As(err, &bad):
-		v.Items = append(v.Items, custody.Item{Part: "journal", Name: casefolder.Journal, State: custody.Differs, Text: bad.Why, Line: bad.Line, Offset: bad.Offset})
+		v.Items = append(v.Items, custody.Item{Part: "journal", Name: name, State: custody.Differs, Text: bad.Why, Line: bad.Line, Offset: bad.Offset})
 	case err != nil:
-		v.Add("journal", casefolder.Journal, custody.Unchecked, "%v", err)
+		v.Add("journal", name, custody.Unchecked, "%v", err)
 	case s.Torn > 0:
-		v.Add("journal", casefolder.Journal, custody.Differs, "%d bytes at its end are of an entry that was cut off", s.Torn)
+		v.Add("journal", name, custody.Differs, "%d bytes at its end are of an entry that was cut off", s.Torn)
 	case s.Entries == 0:
 		if _, err := os.Stat(path); err != nil {
-			v.Add("journal", casefolder.Journal, custody.Unchecked, "there is none: nothing was written down, or it was removed")
+			v.Add("journal", name, custody.Unchecked, "there is none: nothing was written down, or it was removed")
 			return
 		}
-		v.Add("journal", casefolder.Journal, custody.Unchecked, "it is empty: nothing was written down, or it was cut off")
+		v.Add("journal", name, custody.Unchecked, "it is empty: nothing was written down, or it was cut off")
 	default:
-		v.Add("journal", casefolder.Journal, custody.Verified, "whole and in order up to entry %d, head %s; that its end was not cut off shows against a head that was noted elsewhere", s.Entries, s.Head)
+		v.Add("journal", name, custody.Verified, "whole and in order up to entry %d, head %s; that its end was not cut off shows against a head that was noted elsewhere", s.Entries, s.Head)
 	}
 }
