@@ -10,6 +10,7 @@ import (
 	"midwatch/casefile"
 	"midwatch/report"
 	"midwatch/store"
+	"midwatch/web/auth"
 )
 
 func (v *visit) mailboxList() *list {
@@ -19,7 +20,11 @@ func (v *visit) mailboxList() *list {
 		Hidden: []string{"campaign", "why", "certainty"},
 		Columns: []column{
 			{Key: "mailbox", Title: "Mailbox", Class: "wide", Cell: func(r values) cell {
-				return cell{Kind: "upn", Text: r.text("mailbox"), Href: l.Mailbox(r.text("campaign"), r.text("mailbox")), Small: r.text("why")}
+				c := cell{Kind: "upn", Text: r.text("mailbox"), Small: r.text("why")}
+				if v.user.Role >= auth.Analyst {
+					c.Href = l.Mailbox(r.text("campaign"), r.text("mailbox"))
+				}
+				return c
 			}},
 			{Key: "rank", Title: "Certainty", Cell: certCell},
 			{Key: "confirmed", Title: "Confirmed", Class: "num", Cell: numCell("confirmed")},

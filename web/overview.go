@@ -8,6 +8,7 @@ import (
 
 	"midwatch/casefile"
 	"midwatch/casework"
+	"midwatch/web/auth"
 )
 
 // home lists the cases; where there is one, it is shown.
@@ -75,10 +76,10 @@ func (s *Server) overview(v *visit) error {
 		}
 	}
 	secrets, err := s.Work.Secrets(v.d.Dir)
-	if err != nil {
-		return err
+	if err != nil { // the banner tells what is wrong with the journal
+		secrets = nil
 	}
-	o.Numbers = figures(v, o.First, secrets)
+	o.Numbers = figures(v, o.First, secrets, err)
 	if o.Rest, err = v.parts("unknown", "next", "accessed", "assumed", "earlier"); err != nil {
 		return err
 	}
@@ -86,7 +87,7 @@ func (s *Server) overview(v *visit) error {
 }
 
 // figures are the five numbers: dwell, accounts, mailboxes, messages, secrets.
-func figures(v *visit, c *casefile.Campaign, secrets *casework.SecretCount) (out []figure) {
+func figures(v *visit, c *casefile.Campaign, secrets *casework.SecretCount, bad error) (out []figure) {
 	if c == nil {
 		return nil
 	}
@@ -123,8 +124,14 @@ func figures(v *visit, c *casefile.Campaign, secrets *casework.SecretCount) (out
 		msg.Note = "and " + grouped(c.Reach.WholeFolders) + " whole folders; how many messages these held is not in the logs"
 	}
 	sec := figure{Title: "Secrets in that mail", Value: "?", Note: "mail was not searched: midwatch exposure does", Href: l.To("work", "secrets")}
+	if bad != nil {
+		sec.Note = "cannot be told: the case's work cannot be read"
+	}
 	if secrets != nil {
 		sec.Value, sec.Note = grouped(int64(secrets.All)), grouped(int64(secrets.Open))+" still open, "+grouped(int64(secrets.All-secrets.Open))+" dealt with"
+	}
+	if v.user.Role < auth.Analyst { // a number that leads nowhere is better than one that leads to a refusal
+		msg.Href, sec.Href = "", ""
 	}
 	return []figure{dwell, acc, box, msg, sec}
 }

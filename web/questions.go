@@ -76,8 +76,8 @@ func (s *Server) questionPage(v *visit, d questionData) error {
 		{Name: "rejects", Doc: "records that could not be read", Columns: event.RejectColumns()},
 	}, dossier.Docs()...)
 	saved, err := s.Work.Questions(v.d.Dir)
-	if err != nil {
-		return err
+	if err != nil { // the banner tells what is wrong with the journal
+		saved = nil
 	}
 	for _, q := range saved {
 		d.Saved = append(d.Saved, question{Name: report.Clean(q.Name), Why: report.Clean(q.Why), SQL: q.SQL, By: report.Clean(q.By)})

@@ -104,8 +104,8 @@ func (v *visit) sources() (out []string) {
 func (s *Server) records(v *visit) error {
 	// An id in the search is what somebody copied out of a report.
 	if id := strings.TrimSpace(v.r.URL.Query().Get("q")); id != "" {
-		if _, ok := event.ParseID(id); ok {
-			http.Redirect(v.w, v.r, v.link().Record(id), http.StatusSeeOther)
+		if id, ok := event.ParseID(id); ok {
+			http.Redirect(v.w, v.r, v.link().Record(id.String()), http.StatusSeeOther)
 			return nil
 		}
 	}
@@ -149,10 +149,11 @@ type claim struct {
 const maxShown = 512 << 10
 
 func (s *Server) readRecord(v *visit) (*logRecord, error) {
-	id := v.arg("id")
-	if _, ok := event.ParseID(id); !ok {
+	parsed, ok := event.ParseID(v.arg("id"))
+	if !ok {
 		return nil, notFound("record")
 	}
+	id := parsed.String() // claims name events by small letters
 	ctx := v.r.Context()
 	var cols []string
 	for _, c := range event.Columns() {

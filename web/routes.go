@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"midwatch/report"
 	"midwatch/web/audit"
@@ -51,6 +52,9 @@ func routes() []route {
 		{"GET", c + "/coverage", view, false, false, (*Server).coverage},
 		{"GET", c + "/work", view, false, false, (*Server).work},
 		{"GET", c + "/work/{tab}", view, false, false, (*Server).work},
+		// What attachments are called, and who wrote whom, is what mail holds, too.
+		{"GET", c + "/work/secrets", work, true, false, (*Server).workSecrets},
+		{"GET", c + "/work/notices", work, true, false, (*Server).workNotices},
 		{"POST", c + "/work/note", work, false, false, (*Server).addNote},
 		{"POST", c + "/work/campaigns", work, false, false, (*Server).decide},
 		{"POST", c + "/work/secrets", act, false, false, (*Server).setSecret},
@@ -74,13 +78,34 @@ func (s *Server) mux() http.Handler {
 		case r.Role != 0:
 			h = s.Guard.Require(r.Role, h)
 		}
+		if r.Method == http.MethodPost { // around the guard, who reads the form for its token
+			h = http.MaxBytesHandler(h, maxForm)
+		}
 		mux.Handle(r.Method+" "+r.Pattern, h)
 	}
 	s.Guard.Routes(mux)
 	mux.Handle("/", s.Guard.Require(auth.Viewer, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if allow := methods(mux, r); len(allow) > 0 {
+			w.Header().Set("Allow", strings.Join(allow, ", "))
+			s.fail(w, r, &failure{Status: http.StatusMethodNotAllowed, Title: "That cannot be done here", Text: "The page is there, and takes other requests than this one."})
+			return
+		}
 		s.fail(w, r, &failure{Status: http.StatusNotFound, Title: "There is no such page", Text: "The address may be misspelt, or of a case that is not served."})
 	})))
 	return s.Guard.Protect(mux)
+}
+
+// methods are those by which an address can be asked for. The pattern of all that
+// is not there takes every method, so that the mux does not tell.
+func methods(mux *http.ServeMux, r *http.Request) (out []string) {
+	for _, m := range []string{http.MethodGet, http.MethodPost} {
+		x := *r
+		x.Method = m
+		if _, pattern := mux.Handler(&x); pattern != "/" {
+			out = append(out, m)
+		}
+	}
+	return out
 }
 
 // visit is a request for a page.
@@ -106,6 +131,7 @@ type failure struct {
 	Status int
 	Title  string
 	Text   string
+	Typed  []string // what somebody wrote that was not taken
 	err    error
 }
 
@@ -143,8 +169,18 @@ func (s *Server) serve(rt route) http.Handler {
 			defer cancel()
 			v.r = r.WithContext(ctx)
 		}
+		for _, list := range v.r.URL.Query() { // engines take no other text
+			if !utf8.ValidString(strings.Join(list, "")) {
+				s.fail(w, r, &failure{Status: http.StatusBadRequest, Title: "The address cannot be read", Text: "It holds bytes that are no text. Copy it again, or begin with the case's first page."})
+				return
+			}
+		}
 		if rt.Mail {
-			if err := s.audit(v); err != nil {
+			var f *failure
+			if err := s.audit(v); errors.As(err, &f) {
+				s.fail(w, r, f)
+				return
+			} else if err != nil {
 				s.Log.Error("the audit cannot be written; mail content is not shown", "error", err)
 				s.fail(w, r, &failure{Status: http.StatusServiceUnavailable, Title: "Not shown", Text: "Who reads what mail holds is written down first, and that failed. Nothing of it is shown until it works again; the server's log says why.", err: err})
 				return
@@ -162,8 +198,7 @@ const maxForm = 256 << 10
 func (s *Server) audit(v *visit) error {
 	what := v.r.URL.RequestURI()
 	if v.r.Method == "POST" {
-		v.r.Body = http.MaxBytesReader(v.w, v.r.Body, maxForm)
-		if err := v.r.ParseForm(); err != nil {
+		if _, err := v.form(); err != nil {
 			return err
 		}
 		if q := v.r.PostForm.Get("sql"); q != "" {
@@ -202,5 +237,6 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		s.Log.Error("request failed", "method", r.Method, "path", r.URL.Path, "error", err)
 	}
 	user, _ := auth.UserFrom(r.Context())
+	f.Typed = typed(r)
 	s.render(w, r, f.Status, "error", &page{Title: f.Title, User: user, Data: f})
 }

@@ -18,6 +18,7 @@ import (
 	"midwatch/report"
 	"midwatch/respond/clock"
 	"midwatch/respond/notice"
+	"midwatch/web/auth"
 )
 
 // Work: what people decide and do, and who did what when. All of it goes
@@ -141,13 +142,20 @@ func entryOf(e *journal.Entry) entryView {
 	return v
 }
 
-func (s *Server) work(v *visit) error {
+func (s *Server) work(v *visit) error { return s.workTab(v, v.arg("tab")) }
+
+// Two of the tabs show what mail holds, and have addresses of their own in the
+// list of routes.
+func (s *Server) workSecrets(v *visit) error { return s.workTab(v, "secrets") }
+func (s *Server) workNotices(v *visit) error { return s.workTab(v, "notices") }
+
+func (s *Server) workTab(v *visit, name string) error {
 	b, err := s.Work.Read(v.d.Dir, v.d.Case)
 	if err != nil {
-		return err
+		return unreadable(err)
 	}
 	q := v.r.URL.Query()
-	d := workData{Board: b, Tab: v.arg("tab"), Prefill: report.Clean(q.Get("finding")), Campaign: report.Clean(q.Get("campaign")), Now: stamp(s.Now()), Running: s.redo.running(v.d.Dir), States: notice.StateNames(), Clocks: clockViews(b.Clocks)}
+	d := workData{Board: b, Tab: name, Prefill: report.Clean(q.Get("finding")), Campaign: report.Clean(q.Get("campaign")), Now: stamp(s.Now()), Running: s.redo.running(v.d.Dir), States: notice.StateNames(), Clocks: clockViews(b.Clocks)}
 	if d.Tab == "" {
 		d.Tab = "campaigns"
 	}
@@ -171,7 +179,11 @@ func (s *Server) work(v *visit) error {
 		d.Plan = b.Plan.Hash
 		open = len(b.Plan.Steps)
 	}
-	d.Tabs = []tab{{"campaigns", "Campaigns", 0}, {"containment", "Containment", open}, {"secrets", "Secrets", openSecrets}, {"notices", "Notices", untold}, {"clocks", "Clocks", going}, {"journal", "Journal", 0}}
+	d.Tabs = []tab{{"campaigns", "Campaigns", 0}, {"containment", "Containment", open}}
+	if v.user.Role >= auth.Analyst {
+		d.Tabs = append(d.Tabs, tab{"secrets", "Secrets", openSecrets}, tab{"notices", "Notices", untold})
+	}
+	d.Tabs = append(d.Tabs, tab{"clocks", "Clocks", going}, tab{"journal", "Journal", 0})
 	if !slices.ContainsFunc(d.Tabs, func(t tab) bool { return t.Key == d.Tab }) {
 		return notFound("tab")
 	}
@@ -457,7 +469,7 @@ func (s *Server) changes(v *visit) error {
 	}
 	head, stale, err := s.Work.State(v.d.Dir, v.d.Case)
 	if err != nil {
-		return err
+		return unreadable(err)
 	}
 	c := changed{Head: head, Made: v.d.Made.UnixMilli(), Running: s.redo.running(v.d.Dir), Entries: []string{}}
 	if c.Running == "" {

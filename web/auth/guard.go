@@ -204,7 +204,10 @@ func (g *Guard) require(role Role, use bool, next http.Handler) http.Handler {
 		case s.user.Role < role:
 			g.page(w, r, http.StatusForbidden, LoginPage{Error: fmt.Sprintf("this is for the role %s, and yours is %s", role, s.user.Role), User: s.user, Need: role})
 			return
-		case !reads(r.Method) && !g.hasToken(w, r, s.csrf):
+		case !reads(r.Method) && tooLarge(w, r):
+			g.page(w, r, http.StatusRequestEntityTooLarge, LoginPage{Error: "the form is too large", User: s.user})
+			return
+		case !reads(r.Method) && !hasToken(r, s.csrf):
 			g.page(w, r, http.StatusForbidden, LoginPage{Error: "the form was of another session; go back, load the page again and repeat what you did", User: s.user})
 			return
 		}
@@ -224,11 +227,18 @@ func reads(method string) bool {
 	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
 }
 
-func (g *Guard) hasToken(w http.ResponseWriter, r *http.Request, want string) bool {
+// tooLarge reads the form and reports whether it is larger than it may be. What
+// else is wrong with it is for who reads its fields to find.
+func tooLarge(w http.ResponseWriter, r *http.Request) bool {
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	var large *http.MaxBytesError
+	return errors.As(r.ParseForm(), &large)
+}
+
+func hasToken(r *http.Request, want string) bool {
 	got := r.Header.Get("X-CSRF-Token")
 	if got == "" {
-		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-		got = r.PostFormValue("csrf")
+		got = r.PostFormValue("csrf") // tooLarge has bounded it
 	}
 	return same(got, want)
 }
