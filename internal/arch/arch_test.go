@@ -74,12 +74,14 @@ func allowed() map[string][]string {
 		// A real browser for tests, and who takes pictures of pages with it.
 		"internal/browsertest":             {},
 		"internal/browsertest/screenshots": {"internal/browsertest"},
-		"internal/arch":                    {},
-		"internal/contracttest":            {},
-		"internal/engines":                 {},
-		"internal/bench":                   {"detect", "detect/sigmarules", "enrich", "event", "ingest", "investigate", "parse", "simulate", "store", "store/clickhouse", "store/duckdb", "internal/clickhousetest"},
-		"internal/eval":                    {"casefile", "event", "simulate", "simulate/score", "store", "store/duckdb"},
-		"cmd/midwatch":                     {"actor", "casefile", "casework", "config", "detect", "detect/sigmarules", "enrich", "event", "exposure", "exposure/score", "ingest", "investigate", "parse", "report", "rules", "sigma", "store", "store/clickhouse", "store/duckdb", "internal/casefolder", "internal/progress", "journal", "simulate", "simulate/score", "respond", "respond/graph", "respond/clock", "respond/notice", "internal/custody", "posture", "web", "web/auth", "web/audit", "web/dossier"},
+		// A case and a server of it, for tests.
+		"internal/webtest":      {"casework", "internal/casefolder", "report", "store/duckdb", "web", "web/audit", "web/auth", "web/dossier"},
+		"internal/arch":         {},
+		"internal/contracttest": {},
+		"internal/engines":      {},
+		"internal/bench":        {"detect", "detect/sigmarules", "enrich", "event", "ingest", "investigate", "parse", "simulate", "store", "store/clickhouse", "store/duckdb", "internal/clickhousetest"},
+		"internal/eval":         {"casefile", "event", "simulate", "simulate/score", "store", "store/duckdb"},
+		"cmd/midwatch":          {"actor", "casefile", "casework", "config", "detect", "detect/sigmarules", "enrich", "event", "exposure", "exposure/score", "ingest", "investigate", "parse", "report", "rules", "sigma", "store", "store/clickhouse", "store/duckdb", "internal/casefolder", "internal/progress", "journal", "simulate", "simulate/score", "respond", "respond/graph", "respond/clock", "respond/notice", "internal/custody", "posture", "web", "web/auth", "web/audit", "web/dossier"},
 	}
 }
 
