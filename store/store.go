@@ -144,6 +144,21 @@ type Keeper interface {
 	Prune(ctx context.Context, before time.Time) (Pruned, error)
 }
 
+// Windower is a store of which a part of the time can be asked.
+type Windower interface {
+	// Window returns what asks about the events since a moment, and those without
+	// a time, as if there were no others. Other tables stay whole: items of events
+	// that are not seen join to nothing. Questions to a window come one after the
+	// other. It is closed when it is done with.
+	Window(ctx context.Context, since time.Time) (Window, error)
+}
+
+// Window asks about a part of the time.
+type Window interface {
+	Querier
+	Close() error
+}
+
 // Problem is something wrong in a store.
 type Problem struct {
 	What string // in words, with figures

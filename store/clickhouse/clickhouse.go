@@ -305,7 +305,11 @@ func (s *Store) write(ctx context.Context, statement string) error {
 }
 
 // settings are what every question is asked with.
-func (s *Store) settings() driver.Settings {
+func (s *Store) settings() driver.Settings { return s.settingsFor("") }
+
+// settingsFor are those of a question of the events that satisfy a further
+// condition; empty: of all.
+func (s *Store) settingsFor(events string) driver.Settings {
 	s.mu.Lock()
 	visible := s.visible
 	s.mu.Unlock()
@@ -316,7 +320,11 @@ func (s *Store) settings() driver.Settings {
 	m["low_cardinality_allow_in_native_format"] = 0
 	var filters []string
 	for _, t := range []string{"events", "items", "rejects", "files"} {
-		filters = append(filters, dialect.Quote(s.cfg.local(t))+": "+dialect.Quote(visible))
+		where := visible
+		if t == "events" && events != "" {
+			where = "(" + visible + ") AND " + events
+		}
+		filters = append(filters, dialect.Quote(s.cfg.local(t))+": "+dialect.Quote(where))
 	}
 	m["additional_table_filters"] = "{" + strings.Join(filters, ", ") + "}"
 	return m
@@ -325,6 +333,28 @@ func (s *Store) settings() driver.Settings {
 // Query implements [store.Querier]. It is tried again where the connection
 // fails before the first row.
 func (s *Store) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	return s.question(ctx, "", query, args...)
+}
+
+// window asks with a further condition on events.
+type window struct {
+	s     *Store
+	since string
+}
+
+// Window implements [store.Windower].
+func (s *Store) Window(_ context.Context, since time.Time) (store.Window, error) {
+	return &window{s, fmt.Sprintf("(time >= fromUnixTimestamp64Micro(%d) OR time IS NULL)", since.UnixMicro())}, nil
+}
+
+func (w *window) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	return w.s.question(ctx, w.since, query, args...)
+}
+
+func (w *window) Close() error { return nil }
+
+// question asks, of the events that satisfy a further condition.
+func (s *Store) question(ctx context.Context, events, query string, args ...any) (*sql.Rows, error) {
 	if s.cfg.cluster != "" {
 		query = dialect.Local(query, "items_local")
 	}
@@ -334,7 +364,7 @@ func (s *Store) Query(ctx context.Context, query string, args ...any) (*sql.Rows
 	}
 	var rows *sql.Rows
 	err = s.again(ctx, func() (err error) {
-		rows, err = s.db.QueryContext(driver.Context(ctx, driver.WithSettings(s.settings())), q)
+		rows, err = s.db.QueryContext(driver.Context(ctx, driver.WithSettings(s.settingsFor(events))), q)
 		return err
 	})
 	if err != nil {

@@ -139,6 +139,39 @@ func (d *Desk) Fill(ctx context.Context, table string, columns []event.Column, r
 	return nil
 }
 
+// Derive makes a table of what a query about the desk's tables finds. Its rows
+// lie in the query's order. The desk is not sealed yet.
+func (d *Desk) Derive(ctx context.Context, table string, columns []event.Column, query string) error {
+	var cols []string
+	for _, c := range columns {
+		cols = append(cols, c.Name+" "+sqlType(c.Type))
+	}
+	conn, err := d.db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	defer conn.Raw(func(any) error { return driver.ErrBadConn }) //nolint:errcheck // it ends, as others are not to have its order of names
+	for _, q := range []string{
+		"USE desk.main",
+		"CREATE TABLE " + table + " (" + strings.Join(cols, ", ") + ")",
+		"INSERT INTO " + table + " " + query,
+	} {
+		if _, err := conn.ExecContext(ctx, q); err != nil {
+			return fmt.Errorf("desk: table %s: %w", table, err)
+		}
+	}
+	return nil
+}
+
+// Drop removes a table. The desk is not sealed yet.
+func (d *Desk) Drop(ctx context.Context, table string) error {
+	if _, err := d.db.ExecContext(ctx, "DROP TABLE desk.main."+table); err != nil {
+		return fmt.Errorf("desk: table %s: %w", table, err)
+	}
+	return nil
+}
+
 // Comment writes down what a table is, for those who ask about it.
 func (d *Desk) Comment(ctx context.Context, table, text string) error {
 	_, err := d.db.ExecContext(ctx, "COMMENT ON TABLE desk.main."+table+" IS "+quote(text))

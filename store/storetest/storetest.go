@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"midwatch/event"
 	"midwatch/store"
@@ -32,6 +33,53 @@ func Run(t *testing.T, open Open) {
 	t.Run("files and rejects", func(t *testing.T) { filesAndRejects(t, open) })
 	t.Run("assign tenant", func(t *testing.T) { assignTenant(t, open) })
 	t.Run("empty", func(t *testing.T) { empty(t, open) })
+	t.Run("window", func(t *testing.T) { window(t, open) })
+}
+
+// A window sees the events since a moment and those without a time, joins and
+// subqueries included, and nobody else's questions are narrowed by it.
+func window(t *testing.T, open Open) {
+	s := open(t, "window")
+	defer s.Close() //nolint:errcheck // the test says more
+	ws, ok := s.(store.Windower)
+	if !ok {
+		t.Fatalf("%T has no windows", s)
+	}
+	b := batch(0, 10)
+	b.Events[9].Time, b.Events[9].Flags = 0, event.FlagTimeMissing
+	load(t, s, b)
+	count := func(q store.Querier, query string) (n int64) {
+		t.Helper()
+		if err := store.Each(t.Context(), q, query, nil, func(scan func(...any) error) error { return scan(&n) }); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	const joined = "SELECT count(*) FROM items i JOIN events e ON e.id = i.event WHERE e.id IN (SELECT id FROM events)"
+	for _, from := range []int{0, 4, 9} {
+		w, err := ws.Window(t.Context(), time.UnixMicro(Event(from).Time))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := int64(9 - from + 1)
+		if n := count(w, "SELECT count(*) FROM events"); n != want {
+			t.Errorf("since event %d: %d events, want %d", from, n, want)
+		}
+		if n := count(w, joined); n != 2*want {
+			t.Errorf("since event %d: %d items joined, want %d", from, n, 2*want)
+		}
+		if n := count(s, "SELECT count(*) FROM events"); n != 10 {
+			t.Errorf("the store beside a window has %d events", n)
+		}
+		if err := w.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	for range 8 { // on whatever connection
+		if n := count(s, joined); n != 20 {
+			t.Errorf("after windows %d items are joined", n)
+		}
+	}
 }
 
 // Event makes an event whose columns all differ.
