@@ -60,6 +60,8 @@ func allowed() map[string][]string {
 		"casework":            {"casefile", "config", "detect/sigmarules", "exposure", "internal/casefolder", "investigate", "journal", "report", "respond", "respond/clock", "respond/graph", "respond/notice"},
 		"web/auth":            {"journal"},
 		"web/dossier":         {"casefile", "event", "internal/casefolder", "store"},
+		"watch":               {"casefile", "ingest", "store", "watch/alert"},
+		"watch/alert":         {"casefile"},
 		"web":                 {"casefile", "casework", "event", "exposure", "journal", "report", "respond/clock", "respond/notice", "store", "web/audit", "web/auth", "web/dossier"},
 		"web/audit":           {"journal"},
 		"internal/custody":    {"casefile", "event", "source", "store"},
@@ -81,7 +83,7 @@ func allowed() map[string][]string {
 		"internal/engines":      {},
 		"internal/bench":        {"detect", "detect/sigmarules", "enrich", "event", "ingest", "investigate", "parse", "simulate", "store", "store/clickhouse", "store/duckdb", "internal/clickhousetest"},
 		"internal/eval":         {"casefile", "event", "simulate", "simulate/score", "store", "store/duckdb"},
-		"cmd/midwatch":          {"actor", "casefile", "casework", "config", "detect", "detect/sigmarules", "enrich", "event", "exposure", "exposure/score", "ingest", "investigate", "parse", "report", "rules", "sigma", "store", "store/clickhouse", "store/duckdb", "internal/casefolder", "internal/progress", "journal", "simulate", "simulate/score", "respond", "respond/graph", "respond/clock", "respond/notice", "internal/custody", "posture", "web", "web/auth", "web/audit", "web/dossier"},
+		"cmd/midwatch":          {"actor", "casefile", "casework", "config", "detect", "detect/sigmarules", "enrich", "event", "exposure", "exposure/score", "ingest", "investigate", "parse", "report", "rules", "sigma", "store", "store/clickhouse", "store/duckdb", "internal/casefolder", "internal/progress", "journal", "simulate", "simulate/score", "respond", "respond/graph", "respond/clock", "respond/notice", "internal/custody", "posture", "watch", "watch/alert", "web", "web/auth", "web/audit", "web/dossier"},
 	}
 }
 
