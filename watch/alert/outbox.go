@@ -89,9 +89,9 @@ func (o *Outbox) Add(as ...*Alert) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	var b bytes.Buffer
-	var fresh []*Alert
+	fresh := map[string]bool{}
 	for _, a := range as {
-		if o.ids[a.ID] {
+		if o.ids[a.ID] || fresh[a.ID] {
 			continue
 		}
 		a.Raised = casefile.TimeOf(o.now())
@@ -100,7 +100,7 @@ func (o *Outbox) Add(as ...*Alert) error {
 			return err
 		}
 		b.Write(append(line, '\n'))
-		fresh = append(fresh, a)
+		fresh[a.ID] = true
 	}
 	if len(fresh) == 0 {
 		return nil
@@ -113,8 +113,8 @@ func (o *Outbox) Add(as ...*Alert) error {
 		return errors.Join(fmt.Errorf("write alerts: %w", err), o.f.Truncate(o.size))
 	}
 	o.size += int64(b.Len())
-	for _, a := range fresh {
-		o.ids[a.ID] = true
+	for id := range fresh {
+		o.ids[id] = true
 		o.Count++
 	}
 	close(o.more)
