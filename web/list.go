@@ -31,6 +31,9 @@ type list struct {
 	Noun    string // "message", or "mailbox/mailboxes"
 	Per     int    // rows a page
 	Capped  int64  // no more than so many are counted; 0: all are
+	Deep    int64  // how many rows can be paged into; 0: [mostRows]
+	Split   bool   // columns of which one has to hold are asked for one by one
+	marks   *marks // where pages begin; nil: that is not remembered
 	Empty   string // what an empty list means
 }
 
@@ -107,6 +110,7 @@ type listPage struct {
 	Rows    [][]cell
 	Total   int64
 	AtLeast bool // Total is a lower bound
+	Cut     bool // there are rows after the last page
 	Page    int64
 	Pages   int64
 	First   int64
@@ -240,23 +244,30 @@ func (l *list) page(ctx context.Context, db store.Querier, r *http.Request) (p *
 	if bad != nil {
 		return p, bad, nil
 	}
-	if where != "" {
-		where = " WHERE " + where
+	n := narrowed{l.From, where, args}
+	if l.Split && active > 0 {
+		if n, err = l.split(ctx, db, q); err != nil {
+			return nil, nil, err
+		}
 	}
-	counted := "SELECT count(*) FROM " + l.From + where
+	counted := "SELECT count(*) FROM " + n.sql("")
 	if l.Capped > 0 {
-		counted = fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM %s%s LIMIT %d) x", l.From, where, l.Capped)
+		counted = fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM %s LIMIT %d) x", n.sql(""), l.Capped)
 	}
-	if err := one(ctx, db, &p.Total, counted, args...); err != nil {
+	if err := one(ctx, db, &p.Total, counted, n.args...); err != nil {
 		return nil, nil, err
 	}
 	p.AtLeast = l.Capped > 0 && p.Total == l.Capped
-	per := int64(l.Per)
-	p.Pages = max((min(p.Total, mostRows)+per-1)/per, 1)
+	per, deep := int64(l.Per), int64(mostRows)
+	if l.Deep > 0 {
+		deep = l.Deep
+	}
+	p.Cut = p.Total > deep
+	p.Pages = max((min(p.Total, deep)+per-1)/per, 1)
 	p.Page, _ = strconv.ParseInt(q.Get("page"), 10, 64)
 	p.Page = min(max(p.Page, 1), p.Pages)
 	offset := (p.Page - 1) * per
-	rows, err := l.rows(ctx, db, q, where, args, per, offset, p.Total)
+	rows, err := l.rows(ctx, db, q, n, per, offset, p.Total)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -278,58 +289,6 @@ func (l *list) cells(v values) (out []cell) {
 		out = append(out, x)
 	}
 	return out
-}
-
-// rows asks for some rows. What is nearer to the end is asked for from there:
-// engines keep as many rows as lie before the ones that are wanted.
-func (l *list) rows(ctx context.Context, db store.Querier, q url.Values, where string, args []any, n, offset, total int64) ([]values, error) {
-	key, down := l.order(q)
-	back := l.Capped == 0 && offset > total/2
-	if back {
-		last := min(offset+n, total)
-		offset, n = total-last, last-offset
-	}
-	dir, nulls := "ASC", "LAST"
-	if down != back {
-		dir = "DESC"
-	}
-	if back {
-		nulls = "FIRST"
-	}
-	then := dir
-	names := append([]string{}, l.Hidden...)
-	var cols []string
-	for _, c := range l.Columns {
-		names = append(names, c.Key)
-	}
-	for i, name := range names {
-		if i < len(l.Hidden) {
-			cols = append(cols, name)
-			continue
-		}
-		cols = append(cols, l.expr(name)+" AS "+name)
-	}
-	query := fmt.Sprintf("SELECT %s FROM %s%s ORDER BY %s %s NULLS %s, %s %s LIMIT %d OFFSET %d", strings.Join(cols, ", "), l.From, where, l.expr(key), dir, nulls, l.Then, then, n, offset)
-	var out []values
-	err := store.Each(ctx, db, query, args, func(scan func(...any) error) error {
-		row, into := make([]any, len(names)), make([]any, len(names))
-		for i := range row {
-			into[i] = &row[i]
-		}
-		if err := scan(into...); err != nil {
-			return err
-		}
-		v := values{}
-		for i, name := range names {
-			v[name] = row[i]
-		}
-		out = append(out, v)
-		return nil
-	})
-	if back {
-		slices.Reverse(out)
-	}
-	return out, err
 }
 
 // one asks for a single value.

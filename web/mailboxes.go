@@ -132,6 +132,9 @@ func exportOf(p *listPage, suffix string) string {
 // listOf asks for a page of a list.
 func (s *Server) listOf(v *visit, l *list, db store.Querier) (*listPage, error) {
 	began := s.Now()
+	if db == v.d.Tables || v.d.Joined { // what a server holds may grow meanwhile
+		l.marks = &v.sh.marks
+	}
 	p, _, err := l.page(v.r.Context(), db, v.r)
 	if err != nil {
 		return nil, err

@@ -105,8 +105,9 @@ func Prepare(cards func(dir string) (map[string]report.Card, error)) func(*dossi
 
 // shown is a case prepared for its pages.
 type shown struct {
-	view *report.View
-	link links
+	view  *report.View
+	link  links
+	marks marks
 }
 
 func newShown(d *dossier.Dossier, cards map[string]report.Card) (*shown, error) {
