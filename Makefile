@@ -38,7 +38,7 @@ test: ## run every test
 	$(GO) vet ./...
 	$(GO) test -timeout 15m ./...
 
-test-deps: ## fetch what the tests need beside Go modules (a ClickHouse engine, 570 MB, and schemas of reports, 11 MB, once)
+test-deps: ## fetch what the tests need beside Go modules (a ClickHouse engine, 570 MB, a Kafka broker, 60 MB, and schemas of reports, 11 MB, once)
 	@$(GO) run ./internal/clickhousetest/testdeps
 
 clickhouse: test-deps ## two ClickHouse servers to try things on, until interrupted

@@ -77,8 +77,8 @@ func Columns() []Column {
 		{"recipients", TypeText, "recipient addresses, separated by spaces"},
 		{"flags", TypeInt, "bits: 1 id conflict, 2 truncated, 4 nested data destroyed, 8 no time, 16 address unreadable, 32 no native id, 64 ambiguous date, 128 not UTF-8, 256 tenant inferred"},
 		{"file", TypeInt, "ordinal of the file in table files"},
-		{"line", TypeBigInt, "first line of the record in the file, from 1"},
-		{"pos", TypeBigInt, "byte offset of the record in the (decompressed) file"},
+		{"line", TypeBigInt, "first line of the record in the file, from 1; of a topic the offset of its message"},
+		{"pos", TypeBigInt, "byte offset of the record in the (decompressed) file, or in its segment of a topic"},
 		{"length", TypeBigInt, "bytes of the record"},
 		{"record", TypeRaw, "the record as JSON where the file holds something else (a CSV row); NULL when raw is JSON"},
 		{"raw", TypeRaw, "the record byte for byte; NULL with --raw none or when it is not UTF-8"},
@@ -105,7 +105,7 @@ func ItemColumns() []Column {
 func RejectColumns() []Column {
 	return []Column{
 		{"file", TypeInt, "ordinal of the file in table files"},
-		{"line", TypeBigInt, "first line of what could not be read, from 1"},
+		{"line", TypeBigInt, "first line of what could not be read, from 1; of a topic the offset of its message"},
 		{"pos", TypeBigInt, "byte offset"},
 		{"length", TypeBigInt, "bytes"},
 		{"reason", TypeText, "why"},

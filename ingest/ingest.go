@@ -59,6 +59,39 @@ type Result struct {
 // is as it was, but for tenants that could not be inferred. Files that the store holds whole are left out; what is in two
 // files is kept once.
 func Run(ctx context.Context, st store.Store, paths []string, opts Options) (*Result, error) {
+	var have *holdings
+	res, err := run(ctx, st, opts, func(ctx context.Context, rd *source.Reader, emit func(*source.Block) error) (_ []*source.File, err error) {
+		if have, err = held(ctx, st); err != nil {
+			return nil, err
+		}
+		rd.Skip = have.skip()
+		return rd.Read(ctx, paths, emit)
+	}, func() map[account]bool { return have.barren })
+	if err != nil {
+		return nil, err
+	}
+	// What is in the store is finished, also when somebody is impatient.
+	if err := InferTenants(context.WithoutCancel(ctx), st); err != nil {
+		return nil, err
+	}
+	return res, nil
+}
+
+// Messages reads segments of a queue into st, in one load, as Run reads files:
+// when it returns nil they are in the store for good, with a row of table files
+// each, and their offsets may be committed; when it returns an error the store
+// is as it was. Messages that were read before are counted as duplicates.
+//
+// Tenants are not inferred, which looks at the whole store: who loads one batch
+// after the other calls [InferTenants] now and then, and at the end.
+func Messages(ctx context.Context, st store.Store, segments []source.Segment, opts Options) (*Result, error) {
+	return run(ctx, st, opts, func(ctx context.Context, rd *source.Reader, emit func(*source.Block) error) ([]*source.File, error) {
+		return rd.ReadSegments(ctx, segments, emit)
+	}, nil)
+}
+
+// run is one load of what read reads.
+func run(ctx context.Context, st store.Store, opts Options, read func(ctx context.Context, rd *source.Reader, emit func(*source.Block) error) ([]*source.File, error), barren func() map[account]bool) (*Result, error) {
 	if opts.Workers == 0 {
 		opts.Workers = runtime.GOMAXPROCS(0)
 	}
@@ -67,10 +100,6 @@ func Run(ctx context.Context, st store.Store, paths []string, opts Options) (*Re
 		return nil, err
 	}
 	defer load.Rollback() //nolint:errcheck // after Commit it does nothing
-	have, err := held(ctx, st)
-	if err != nil {
-		return nil, err
-	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 
@@ -91,8 +120,8 @@ func Run(ctx context.Context, st store.Store, paths []string, opts Options) (*Re
 		})
 	}
 	first := load.FirstFile()
-	rd := &source.Reader{Limits: opts.Limits, Blocks: opts.Workers + 4, Skip: have.skip(), Progress: opts.Progress, FirstFile: first}
-	files, err := rd.Read(ctx, paths, func(b *source.Block) error {
+	rd := &source.Reader{Limits: opts.Limits, Blocks: opts.Workers + 4, Progress: opts.Progress, FirstFile: first}
+	files, err := read(ctx, rd, func(b *source.Block) error {
 		if b.File.Ordinal-first >= store.MaxFiles { // said early, not after a terabyte
 			b.Release()
 			return errTooMany()
@@ -116,7 +145,11 @@ func Run(ctx context.Context, st store.Store, paths []string, opts Options) (*Re
 	if err != nil {
 		return nil, err
 	}
-	res := p.result(files, have.barren)
+	var known map[account]bool
+	if barren != nil {
+		known = barren()
+	}
+	res := p.result(files, known)
 	res.Skipped = rd.Skipped()
 	accounts, err := Accounts(res.Sources)
 	if err != nil {
@@ -126,10 +159,6 @@ func Run(ctx context.Context, st store.Store, paths []string, opts Options) (*Re
 		return nil, err
 	}
 	if err := load.Commit(ctx); err != nil {
-		return nil, err
-	}
-	// What is in the store is finished, also when somebody is impatient.
-	if err := InferTenants(context.WithoutCancel(ctx), st); err != nil {
 		return nil, err
 	}
 	return res, nil

@@ -65,7 +65,9 @@ func (fr *framer) walk() error {
 		}
 		switch c {
 		case '{':
-			if err := fr.object(0); err != nil {
+			if err := fr.object(0); errors.Is(err, errEnd) {
+				return errors.New("the file ends inside an object: it is truncated")
+			} else if err != nil {
 				return err
 			}
 		case '[':

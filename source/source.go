@@ -63,7 +63,7 @@ type File struct {
 	Bytes       int64  // decompressed bytes read
 	OuterSHA256 string // of the file on disk, hex; equals SHA256 for plain files
 	OuterBytes  int64
-	Framing     string // "json lines", "json", "csv", or empty when nothing was recognized
+	Framing     string // "json lines", "json", "csv", "messages", or empty when nothing was recognized
 	Encoding    string // "utf-8", "utf-16le", "utf-16be"
 	NextLink    bool   // the last page of the export names a next page that is not part of the evidence
 	Err         error  // why the file was read in part or not at all
@@ -186,6 +186,16 @@ type Reader struct {
 // calls Release. Trouble with one file is noted in that file and does not stop
 // the others; Read fails only when ctx ends or emit does.
 func (r *Reader) Read(ctx context.Context, paths []string, emit func(*Block) error) ([]*File, error) {
+	r.begin(ctx, emit)
+	for _, p := range paths {
+		if err := r.readPath(p); err != nil {
+			return r.files, err
+		}
+	}
+	return r.files, nil
+}
+
+func (r *Reader) begin(ctx context.Context, emit func(*Block) error) {
 	if r.Blocks == 0 {
 		r.Blocks = 6
 	}
@@ -195,12 +205,6 @@ func (r *Reader) Read(ctx context.Context, paths []string, emit func(*Block) err
 	}
 	r.pool = newPool(r.Blocks, r.blockSize)
 	r.ctx, r.emit = ctx, emit
-	for _, p := range paths {
-		if err := r.readPath(p); err != nil {
-			return r.files, err
-		}
-	}
-	return r.files, nil
 }
 
 // Skipped lists the paths that Skip left out.

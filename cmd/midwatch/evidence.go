@@ -63,13 +63,26 @@ func printEvidence(ctx context.Context, std stdio, q store.Querier, id string, r
 		return fmt.Errorf("no event %s in this case; of a store that was pruned, records may be gone", id)
 	}
 	if !rawOnly {
-		fmt.Fprintf(std.out, "event   %s\nfile    %s\nline    %d\noffset  %d\nlength  %d\nsha256  %s\n\n", id, rec.path, rec.line, rec.offset, rec.length, rec.sha256)
+		fmt.Fprint(std.out, rec.where(id))
 	}
 	if rec.raw == nil {
 		return fmt.Errorf("the case was made with --raw none: read the record from %s at offset %d, %d bytes", rec.path, rec.offset, rec.length)
 	}
 	_, err = fmt.Fprintf(std.out, "%s\n", rec.raw)
 	return err
+}
+
+// where says where the record stands: in a file, or in which message of a
+// topic.
+func (l *logLine) where(id string) string {
+	cluster, messages := strings.CutPrefix(l.path, "kafka://")
+	segment, _, _ := strings.Cut(cluster, "#")
+	parts := strings.Split(segment, "/")
+	if !messages || len(parts) != 3 {
+		return fmt.Sprintf("event   %s\nfile    %s\nline    %d\noffset  %d\nlength  %d\nsha256  %s\n\n", id, l.path, l.line, l.offset, l.length, l.sha256)
+	}
+	return fmt.Sprintf("event      %s\nbroker     %s\ntopic      %s\npartition  %s\noffset     %d\nsegment    %s\nposition   %d\nlength     %d\nsha256     %s\n\n",
+		id, parts[0], parts[1], parts[2], l.line, l.path, l.offset, l.length, l.sha256)
 }
 
 // logLine is a record and where it stands.

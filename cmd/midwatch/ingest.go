@@ -14,14 +14,15 @@ import (
 type ingestOptions struct {
 	readOptions
 	storeFlags
-	json bool
+	kafka kafkaFlags
+	json  bool
 }
 
 func newIngest(std stdio) *cobra.Command {
 	var o ingestOptions
 	c := &cobra.Command{
-		Use:   "ingest PATH... --store STORE",
-		Short: "Read exported logs into an event store, without investigating",
+		Use:   "ingest PATH... | --kafka BROKERS --topic T... --group G   --store STORE",
+		Short: "Read exported logs, or topics, into an event store, without investigating",
 		Long: `Read exported logs into an event store that stays, without investigating. PATH
 is as for midwatch investigate, and midwatch investigate --store asks the store.
 
@@ -32,21 +33,30 @@ DuckDB file takes one writer at a time, and others wait for it; any number may
 write to a server.
 
 It exits with 3 when something could not be read, and else with 0.
-` + storeHelp + `
+` + kafkaHelp + storeHelp + `
 The environment variable ` + envStore + ` may name the store.
 `,
 		Example: `  midwatch ingest ./logs --store audit.duckdb
   midwatch ingest yesterday.zip --store audit.duckdb --asn GeoLite2-ASN.mmdb
+  midwatch ingest --kafka contoso.servicebus.windows.net --topic insights-logs-signinlogs --group midwatch --store audit.duckdb
+  midwatch ingest --kafka localhost:9092 --topic audit --group midwatch --once --store audit.duckdb
   midwatch investigate --store audit.duckdb --out today.case`,
 		RunE: func(c *cobra.Command, args []string) error {
+			if len(o.kafka.brokers) > 0 {
+				if len(args) > 0 {
+					return errors.New("--kafka reads topics, and files are named too; read them in two runs")
+				}
+				return runKafka(c.Context(), std, o)
+			}
 			if len(args) == 0 {
-				return errors.New("nothing to read; name files, folders, archives, or - for standard input")
+				return errors.New("nothing to read; name files, folders, archives, - for standard input, or brokers with --kafka")
 			}
 			return runIngest(c.Context(), std, args, o)
 		},
 	}
 	o.readOptions.add(c)
 	o.storeFlags.add(c)
+	o.kafka.add(c)
 	c.Flags().BoolVar(&o.json, "json", false, "print the counts as JSON")
 	return c
 }

@@ -119,7 +119,8 @@ which mailboxes and messages did they reach, what did they not reach as far as
 these logs can tell.
 
 It reads files and writes files. It talks to no network, but for the event store
-where --store names a server, and Microsoft Graph in midwatch contain --apply.`,
+where --store names a server, Kafka where midwatch ingest --kafka names brokers,
+and Microsoft Graph in midwatch contain --apply.`,
 		Example: `  midwatch investigate ./logs
   midwatch investigate ual.csv signins.json.gz exports.zip --asn GeoLite2-ASN.mmdb --out incident.case
   midwatch evidence incident.case 7f3a2c54-...   # the log line behind a claim

@@ -172,7 +172,7 @@ func secrets(args []string) (out []string) {
 		password, _, _ = strings.Cut(password, "&")
 		out = append(out, password)
 	}
-	out = append(out, os.Getenv(envPassword))
+	out = append(out, os.Getenv(envPassword), os.Getenv(envKafkaPassword), os.Getenv(envKafkaClientSecret))
 	for _, p := range out {
 		if plain, err := url.PathUnescape(p); err == nil {
 			out = append(out, plain)

@@ -29,6 +29,7 @@ func allowed() map[string][]string {
 		"actor/gen":           {}, // writes the tables of actor
 		"journal":             {},
 		"source":              {"event"},
+		"source/kafka":        {"source"},
 		"parse":               {"event"},
 		"enrich":              {"event"},
 		"store":               {"event"},
@@ -70,8 +71,9 @@ func allowed() map[string][]string {
 		// Real ClickHouse servers for tests, and its two programs.
 		"internal/clickhousetest":          {},
 		"internal/clickhousetest/server":   {},
-		"internal/clickhousetest/testdeps": {"internal/browsertest", "internal/clickhousetest", "internal/schematest"},
+		"internal/clickhousetest/testdeps": {"internal/browsertest", "internal/clickhousetest", "internal/kafkatest", "internal/schematest"},
 		"internal/clickhousetest/up":       {"internal/clickhousetest"},
+		"internal/kafkatest":               {}, // a real Kafka broker for tests
 		"internal/schematest":              {}, // the schemas of STIX and OCSF, for tests
 		// A real browser for tests, and who takes pictures of pages with it.
 		"internal/browsertest":             {},
@@ -83,7 +85,7 @@ func allowed() map[string][]string {
 		"internal/engines":      {},
 		"internal/bench":        {"detect", "detect/sigmarules", "enrich", "event", "ingest", "investigate", "parse", "simulate", "store", "store/clickhouse", "store/duckdb", "internal/clickhousetest"},
 		"internal/eval":         {"casefile", "event", "simulate", "simulate/score", "store", "store/duckdb"},
-		"cmd/midwatch":          {"actor", "casefile", "casework", "config", "detect", "detect/sigmarules", "enrich", "event", "exposure", "exposure/score", "ingest", "investigate", "parse", "report", "rules", "sigma", "store", "store/clickhouse", "store/duckdb", "internal/casefolder", "internal/progress", "journal", "simulate", "simulate/score", "respond", "respond/graph", "respond/clock", "respond/notice", "internal/custody", "posture", "watch", "watch/alert", "web", "web/auth", "web/audit", "web/dossier"},
+		"cmd/midwatch":          {"actor", "casefile", "casework", "config", "detect", "detect/sigmarules", "enrich", "event", "exposure", "exposure/score", "ingest", "investigate", "parse", "report", "rules", "sigma", "source", "source/kafka", "store", "store/clickhouse", "store/duckdb", "internal/casefolder", "internal/progress", "journal", "simulate", "simulate/score", "respond", "respond/graph", "respond/clock", "respond/notice", "internal/custody", "posture", "watch", "watch/alert", "web", "web/auth", "web/audit", "web/dossier"},
 	}
 }
 

@@ -27,7 +27,7 @@ func Locate(ctx context.Context, sources []casefile.Source, from, more []string,
 	var paths []string
 	seen := map[string]bool{}
 	for i, s := range sources {
-		if s.Path == "-" || strings.HasPrefix(s.Path, "-!") {
+		if s.Path == "-" || strings.HasPrefix(s.Path, "-!") || s.Framing == source.Messages {
 			continue
 		}
 		if roots[i] = rootOf(s.Path, from); roots[i] != "" && !seen[roots[i]] {
@@ -90,6 +90,8 @@ func Locate(ctx context.Context, sources []casefile.Source, from, more []string,
 		switch {
 		case stdin:
 			r.Add("sources", s.Path, Unchecked, "standard input was not kept; a copy of it below --logs is found by its SHA-256 %s", s.SHA256)
+		case s.Framing == source.Messages:
+			r.Add("sources", s.Path, Unchecked, "messages of a topic are no file; those of these offsets, each with a newline after it, in a file below --logs are found by their SHA-256 %s", s.SHA256)
 		case there != nil && (s.Incomplete != "" || there.Err != nil):
 			r.Add("sources", s.Path, Unchecked, "it could not be read to its end (%s), so that its hash says nothing", first(s.Incomplete, errText(there.Err)))
 		case there != nil:

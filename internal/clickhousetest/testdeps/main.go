@@ -1,5 +1,5 @@
 // Command testdeps fetches what the tests need beside Go modules, once, into
-// the cache: the ClickHouse engine, the schemas of STIX and OCSF, and a browser
+// the cache: the ClickHouse engine, Kafka, the schemas of STIX and OCSF, and a browser
 // with the rules of accessibility.
 // `make test-deps` runs it.
 package main
@@ -12,6 +12,7 @@ import (
 
 	"midwatch/internal/browsertest"
 	"midwatch/internal/clickhousetest"
+	"midwatch/internal/kafkatest"
 	"midwatch/internal/schematest"
 )
 
@@ -23,6 +24,7 @@ func main() {
 	for _, fetch := range []func(context.Context) error{
 		func(ctx context.Context) error { return schematest.Fetch(ctx, os.Stdout) },
 		func(ctx context.Context) error { return browsertest.Fetch(ctx, os.Stdout) },
+		func(ctx context.Context) error { return kafkatest.Fetch(ctx, os.Stdout) },
 		func(ctx context.Context) error { return clickhousetest.Fetch(ctx, os.Stdout) },
 	} {
 		if err := fetch(ctx); err != nil {
