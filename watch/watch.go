@@ -80,6 +80,7 @@ type Tenant struct {
 	arrivals arrivals
 	window   atomic.Int64 // of the last run, seconds back; 0: all
 	health   health
+	retry    time.Duration // after a run that failed
 }
 
 // told is a finding that was told, or is known from before.
@@ -150,6 +151,9 @@ func (t *Tenant) defaults() {
 	if t.Least == "" {
 		t.Least = casefile.Medium
 	}
+	if t.retry <= 0 {
+		t.retry = 10 * time.Second
+	}
 	t.arrivals.init()
 }
 
@@ -183,7 +187,7 @@ func (t *Tenant) ask(ctx context.Context) error {
 			t.Meter.failed(t.Name)
 			t.health.fail(err)
 			t.arrivals.back(batch)
-			if sleep(ctx, 10*time.Second) != nil {
+			if sleep(ctx, t.retry) != nil {
 				return nil
 			}
 			continue
