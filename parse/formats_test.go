@@ -390,7 +390,7 @@ func TestUnwrap(t *testing.T) {
 			t.Errorf("record %d: Record is not the inner record: %.100s", i, e.Record)
 		}
 		switch {
-		case i < 13:
+		case i < 13, i >= 15: // the last as Defender streams them
 			if p.format != "ual" || e.NativeID != "fafafafa-0000-4000-8000-000000000003" || e.ID != all[0].events[0].ID {
 				t.Errorf("record %d: %s %s", i, p.format, e.NativeID)
 			}

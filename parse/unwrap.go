@@ -16,7 +16,8 @@ import (
 // hits), {"message":"<json>"}, {"_raw":"<json>"} and {"result":{"_raw":...}}
 // (Splunk), {"rule_id":...,"log":{...}} (tests of panther-analysis), and rows
 // of Defender's CloudAppEvents, whose RawEventData is the record of the unified
-// audit log. A row whose RawEventData is no such record stays as it is. Records
+// audit log, by themselves or as its streaming API puts them into an event hub
+// ({"category":"AdvancedHunting-CloudAppEvents","properties":{...}}). A row whose RawEventData is no such record stays as it is. Records
 // of the unified audit log in lower case get their names back.
 func Unwrap(r *Record) {
 	for range 4 {
@@ -43,6 +44,14 @@ func unwrapOnce(r *Record) *fastjson.Value {
 	}
 	if w.rawEvent != nil && w.actionType {
 		x, _ := r.open(w.rawEvent)
+		if x != nil && x.Type() == fastjson.TypeObject && has(x, "Operation") && has(x, "CreationTime") {
+			return x
+		}
+		return nil
+	}
+	if w.properties != nil && string(text(w.category)) == "AdvancedHunting-CloudAppEvents" {
+		row, _ := r.open(w.properties)
+		x, _ := r.open(member(row, "RawEventData"))
 		if x != nil && x.Type() == fastjson.TypeObject && has(x, "Operation") && has(x, "CreationTime") {
 			return x
 		}
@@ -80,7 +89,7 @@ func member(v *fastjson.Value, name string) *fastjson.Value {
 
 // wrapper is what one walk over a record finds of wrappers.
 type wrapper struct {
-	event, original, o365, source, raw, result, message, log, rawEvent *fastjson.Value
+	event, original, o365, source, raw, result, message, log, rawEvent, category, properties *fastjson.Value
 
 	ruleID, actionType bool
 	audit              bool // has AuditData
@@ -119,8 +128,12 @@ func (w *wrapper) visit(key []byte, v *fastjson.Value) {
 		w.lowerCase = true
 	case "operation":
 		w.operation = true
+	case "category":
+		w.category = v
+	case "properties":
+		w.properties, w.known = v, true
 	case "CreationTime", "eventType", "eventtype", "createdDateTime", "activityDateTime", "activityDisplayName",
-		"properties", "targetResources", "TimeGenerated", "MessageTraceId":
+		"targetResources", "TimeGenerated", "MessageTraceId":
 		w.known = true
 	}
 }
