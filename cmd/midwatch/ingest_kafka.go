@@ -73,7 +73,7 @@ func (o *kafkaFlags) add(c *cobra.Command) {
 	f := c.Flags()
 	f.StringSliceVar(&o.brokers, "kafka", nil, "read from Kafka: brokers, host:port with commas between (Event Hubs: NAMESPACE.servicebus.windows.net:9093)")
 	f.StringSliceVar(&o.topics, "topic", nil, "topic, or event hub (repeatable)")
-	f.StringVar(&o.group, "group", "", "consumer group")
+	f.StringVar(&o.group, "group", "", "consumer group; any name that no other program reads with")
 	f.StringVar(&o.from, "from", "earliest", "where a new group begins: earliest, latest, or a time such as 2026-01-02T15:04:05Z")
 	f.IntVar(&o.batch, "batch", 50_000, "messages in a load at most (and 64 MiB)")
 	f.DurationVar(&o.latency, "latency", 0, "how long a load is waited for to become full (default 30s; with --once or --until-idle never longer than messages come)")
@@ -126,7 +126,7 @@ func (o *kafkaFlags) config() (kafka.Config, error) {
 	case len(o.topics) == 0:
 		return c, errors.New("no topic is named; name one with --topic (the event hub, such as insights-logs-signinlogs)")
 	case o.group == "":
-		return c, errors.New("no consumer group is named; name one with --group (Event Hubs: one that the event hub has, such as $Default)")
+		return c, errors.New("no consumer group is named; name one with --group: any name that no other program reads with")
 	case o.batch < 1 || o.maxRecord < 1 || o.latency < 0 || o.idle < 0:
 		return c, errors.New("--batch, --latency, --until-idle and --max-record are positive")
 	case o.session < 6*time.Second && o.session != 0 && slices.ContainsFunc(o.brokers, azure):

@@ -18,7 +18,7 @@ import (
 func newStore(std stdio) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "store",
-		Short: "Check, measure, prune or migrate an event store",
+		Short: "Check, measure, prune, migrate or back up an event store",
 		Long: `Look after an event store: check it, measure it, remove what is old, bring it
 to the schema of this version.
 ` + storeHelp + `
@@ -31,7 +31,7 @@ The environment variable ` + envStore + ` may name the store.
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(newStoreCheck(std), newStoreStats(std), newStorePrune(std), newStoreMigrate(std))
+	c.AddCommand(newStoreCheck(std), newStoreStats(std), newStorePrune(std), newStoreMigrate(std), newStoreBackup(std))
 	return c
 }
 
