@@ -7,13 +7,16 @@ BIN     := bin/midwatch
 DEMO_USERS := 1000
 DEMO_DAYS  := 60
 
-.PHONY: help build demo screenshots test test-deps clickhouse bench fuzz lint golden clean eval
+.PHONY: help build static demo screenshots test test-deps clickhouse bench fuzz lint golden clean eval
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 build: ## build bin/midwatch
 	@$(GO) build -o $(BIN) ./cmd/midwatch
+
+static: ## build bin/midwatch-static, which needs nothing of the machine that it runs on (Linux, glibc to build)
+	@$(GO) build -tags netgo,osusergo -ldflags '-s -w -linkmode external -extldflags "-static"' -o $(BIN)-static ./cmd/midwatch
 
 demo: build ## make up an organization with the incident in it, investigate it, score the verdict
 	@rm -rf demo.logs demo.case

@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"midwatch/internal/clickhousetest"
 	"midwatch/internal/kafkatest"
 )
 
@@ -30,6 +31,7 @@ func TestKafka(t *testing.T) {
 	t.Run("once", func(t *testing.T) { testKafkaOnce(t, k) })
 	t.Run("interrupted", func(t *testing.T) { testKafkaInterrupted(t, k) })
 	t.Run("killed", func(t *testing.T) { testKafkaKilled(t, k) })
+	t.Run("side by side", func(t *testing.T) { testKafkaSideBySide(t, k) })
 	t.Run("login", func(t *testing.T) { testKafkaLogin(t, k) })
 }
 
@@ -184,6 +186,36 @@ func testKafkaKilled(t *testing.T, k *topics) {
 		_ = cmd.Wait() // it may have come to its end
 	}
 	s, _ := outputOf(t, k.ingest(t, "killed", store, "--once"), 0)
+	t.Logf("in the end %+v", s)
+	if out, err := midwatch(t, "store", "check", store).CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if got := answer(t, store, "SELECT CAST(count(*) AS VARCHAR) FROM events"); got != fmt.Sprint(n) {
+		t.Errorf("%s events, want %d", got, n)
+	}
+}
+
+// Processes of one group share the partitions and load into one server side by
+// side; one that is killed loses nothing.
+func testKafkaSideBySide(t *testing.T, k *topics) {
+	node := clickhousetest.Start(t, clickhousetest.Options{Nodes: 1}).Nodes[0]
+	store := node.DSN(node.Database(t))
+	const n = 3000
+	k.fill(t, "sidebyside", n)
+	a, b := k.ingest(t, "sidebyside", store, "--once", "--batch", "200"), k.ingest(t, "sidebyside", store, "--batch", "200", "--latency", "500ms")
+	if err := b.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Start(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(3 * time.Second)
+	_ = b.Process.Kill()
+	_ = b.Wait() // killed
+	if err := a.Wait(); err != nil {
+		t.Error(err)
+	}
+	s, _ := outputOf(t, k.ingest(t, "sidebyside", store, "--once"), 0)
 	t.Logf("in the end %+v", s)
 	if out, err := midwatch(t, "store", "check", store).CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)

@@ -173,21 +173,10 @@ func (o *watchOptions) tenants() (map[string]tenantOptions, error) {
 // parseTenants reads a file of tenants. ${NAME} stands for a variable of the
 // environment: addresses of webhooks are passwords.
 func parseTenants(name string, b []byte) (map[string]tenantOptions, error) {
-	var unknown []string
-	text := os.Expand(string(b), func(k string) string {
-		v, ok := os.LookupEnv(k)
-		if !ok {
-			unknown = append(unknown, k)
-		}
-		return v
-	})
-	if len(unknown) > 0 {
-		return nil, fmt.Errorf("%s: the environment has no variable %s", name, strings.Join(unknown, ", "))
-	}
 	var f struct {
 		Tenants map[string]tenantOptions `yaml:"tenants"`
 	}
-	d := yaml.NewDecoder(bytes.NewReader([]byte(text)))
+	d := yaml.NewDecoder(bytes.NewReader(b))
 	d.KnownFields(true)
 	if err := d.Decode(&f); err != nil && !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("%s: %w", name, err)
@@ -195,8 +184,31 @@ func parseTenants(name string, b []byte) (map[string]tenantOptions, error) {
 	if len(f.Tenants) == 0 {
 		return nil, fmt.Errorf("%s: no tenants; it looks like tenants: {contoso: {store: contoso.duckdb, folders: [/srv/contoso], alerts: [stdout]}}", name)
 	}
+	// In values, when the file has been read: what the environment holds is text.
+	var unknown []string
+	expand := func(texts ...*string) {
+		for _, x := range texts {
+			*x = os.Expand(*x, func(k string) string {
+				v, ok := os.LookupEnv(k)
+				if !ok && !slices.Contains(unknown, k) {
+					unknown = append(unknown, k)
+				}
+				return v
+			})
+		}
+	}
 	stores := map[string]string{}
 	for n, t := range f.Tenants {
+		expand(&t.Store, &t.ASN, &t.Directory, &t.Config)
+		for _, list := range [][]string{t.Folders, t.Alerts, t.Rules} {
+			for i := range list {
+				expand(&list[i])
+			}
+		}
+		f.Tenants[n] = t
+		if len(unknown) > 0 {
+			return nil, fmt.Errorf("%s: the environment has no variable %s", name, strings.Join(unknown, ", "))
+		}
 		if t.Store == "" {
 			return nil, fmt.Errorf("%s: tenant %s has no store", name, n)
 		}
