@@ -29,7 +29,11 @@ import (
 // only asked from then on.
 type Tables interface {
 	store.Querier
+	// Fill makes a table of rows. Several tables may be filled at once.
 	Fill(ctx context.Context, table string, columns []event.Column, rows iter.Seq[[]driver.Value]) error
+	// Derive makes a table of what a query finds, in the query's order.
+	Derive(ctx context.Context, table string, columns []event.Column, query string) error
+	Drop(ctx context.Context, table string) error
 	Seal(ctx context.Context) error
 	Close() error
 }
@@ -71,10 +75,11 @@ func Open(ctx context.Context, name, dir string, open Opener) (d *Dossier, err e
 	if err != nil {
 		return nil, fmt.Errorf("%w; is %s a case folder?", err, dir)
 	}
-	c, err := read(dir)
+	c, f, err := read(dir)
 	if err != nil {
 		return nil, err
 	}
+	defer f.Close() //nolint:errcheck // read only
 	e, err := open(ctx, dir)
 	if err != nil {
 		return nil, err
@@ -83,25 +88,18 @@ func Open(ctx context.Context, name, dir string, open Opener) (d *Dossier, err e
 	if e.Close != nil {
 		d.close = append(d.close, e.Close)
 	}
+	made := d
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, d.Close())
+			err = errors.Join(err, made.Close())
 		}
 	}()
-	for _, t := range tables() {
-		if err := e.Tables.Fill(ctx, t.name, t.columns, t.rows(c)); err != nil {
-			return nil, err
-		}
+	if d.Messages, err = lay(ctx, c, f, e.Tables); err != nil {
+		return nil, fmt.Errorf("%s: %w", f.Name(), err)
 	}
 	if err := e.Tables.Seal(ctx); err != nil {
 		return nil, err
 	}
-	for _, x := range c.Campaigns {
-		for _, m := range x.Mailboxes {
-			d.Messages += int64(len(m.Messages))
-		}
-	}
-	slim(c)
 	d.findings, d.inside = map[string]*casefile.Finding{}, map[string]*casefile.Campaign{}
 	for i := range c.Findings {
 		d.findings[c.Findings[i].ID] = &c.Findings[i]
@@ -112,30 +110,6 @@ func Open(ctx context.Context, name, dir string, open Opener) (d *Dossier, err e
 		}
 	}
 	return d, nil
-}
-
-func read(dir string) (*casefile.Case, error) {
-	f, err := os.Open(filepath.Join(dir, casefolder.Case))
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close() //nolint:errcheck // read only
-	c, err := casefile.Read(f)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", f.Name(), err)
-	}
-	return c, nil
-}
-
-// slim takes out of a case what lies in the tables.
-func slim(c *casefile.Case) {
-	for i := range c.Campaigns {
-		for j := range c.Campaigns[i].Mailboxes {
-			m := &c.Campaigns[i].Mailboxes[j]
-			m.Messages, m.AttachmentItems = nil, nil
-		}
-	}
-	c.Evidence = nil
 }
 
 // Finding finds a finding by its id, and the campaign that it is in; either

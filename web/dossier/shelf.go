@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 
 	"midwatch/internal/casefolder"
@@ -78,6 +79,7 @@ func (s *Shelf) load(ctx context.Context) error {
 			return err
 		}
 	}
+	debug.FreeOSMemory() // reading a large case leaves much behind, and a server lives long
 	s.mu.Lock()
 	old := s.current
 	s.current, s.stands = d, info

@@ -1,21 +1,23 @@
 package dossier
 
 import (
-	"cmp"
 	"database/sql/driver"
 	"iter"
-	"slices"
 	"strings"
 
 	"midwatch/casefile"
 	"midwatch/event"
 )
 
-// table is a long list of a case as an engine holds it.
+// table is a long list of a case as an engine holds it. Its rows are made of
+// what of the case is held in memory (rows), or while the file is read, into the
+// table called read; or of other tables by a query, in whose order they lie.
 type table struct {
 	name, doc string
 	columns   []event.Column
 	rows      func(*casefile.Case) iter.Seq[[]driver.Value]
+	read      string
+	query     string
 }
 
 // Doc describes a table to those who ask questions.
@@ -51,34 +53,40 @@ func tables() []table {
 			moment("first", "first access, a lower bound"), moment("last", "last access, a lower bound"),
 			count("confirmed", "messages that a record names"), count("probable", "messages probably reached"), count("possible", "messages that cannot be cleared"),
 			count("folders", "folders synchronized as a whole"), count("windows", "times without records of reads"), count("attachments", "attachments read by themselves"), count("records", "records that show it"), text("why", "what the certainty rests on"),
-		}, mailboxRows},
+		}, mailboxRows, "", ""},
 		{"messages", "messages that a campaign reached, or that cannot be cleared", []event.Column{
 			count("n", "number in the case"), text("campaign", "id of the campaign"), text("mailbox", "owner's address"), text("message_id", "internet message id"), text("item_id", "id in the mailbox store"),
 			text("folder", "folder it was in"), text("subject", "subject, where a record has it"), text("attachments", "names, where a record has them"), count("bytes", "size"),
 			text("certainty", "confirmed, probable or possible"), count("rank", rankDoc), moment("first", "first record that names it"), moment("last", "last record that names it"), count("reads", "records that name it"),
 			text("contexts", "contexts that reached it"), text("event", "first record, an event id"), text("events", "event ids"), moment("purged", "deleted for good"), text("purged_by", "by whom"),
-		}, messageRows},
+		}, nil, "messages", ""},
 		{"attachments", "attachments that were read by themselves", []event.Column{
 			text("campaign", "id of the campaign"), text("mailbox", "owner's address"), text("id", "id of the attachment"), text("item_id", "of its message"), count("bytes", "size"),
 			text("certainty", "confirmed, probable or possible"), count("rank", rankDoc), moment("first", "first read"), moment("last", "last read"), text("event", "first record"),
-		}, attachmentRows},
+		}, nil, "attachments", ""},
 		{"findings", "what detectors and rules found", []event.Column{
 			text("id", "id of the finding"), text("detector", "id of the detector"), text("title", "what was found"), text("severity", "info to critical"), count("rank", "1 info to 5 critical"), text("stage", "guessing, access, persistence, privilege, collection, evasion, exfiltration"),
 			text("tenant", "tenant id"), moment("first", "first record"), moment("last", "last record"), text("campaign", "id of its campaign; empty: none"), count("records", "records it stands on"), text("why", "why it is one"),
-		}, findingRows},
+		}, findingRows, "", ""},
 		{"cites", "which claim stands on which record", []event.Column{
 			text("event", "event id"), text("kind", "finding, mailbox, message, attachment, account, app, credential, step"), text("ref", "id of what claims"), text("campaign", "id of the campaign"), text("stage", "stage of the claim"), count("rank", "certainty or severity"),
-		}, citeRows},
+		}, nil, "read_cites", "SELECT * FROM read_cites ORDER BY event, kind, ref, campaign"}, // it is asked for by record
 		{"moments", "records that claims stand on, by time: one row for each stage and campaign", []event.Column{
 			moment("moment", "when it happened"), text("event", "event id"), text("stage", "stage of the claim"), text("campaign", "id of the campaign; empty: of none"), count("rank", "certainty of the claim: 3 confirmed, 2 probable, 1 possible; 0 not about certainty"),
 			text("operation", "operation"), text("actor", "who acted"), text("ip", "address"), text("target", "what was acted on"),
-		}, momentRows},
+		}, nil, "", moments},
 		{"evidence", "log lines that claims stand on", []event.Column{
 			text("event", "event id"), moment("moment", "when it happened"), text("file", "path as given"), text("sha256", "of the file"), count("line", "from 1"), count("pos", "byte offset"), count("length", "bytes"),
 			text("tenant", "tenant"), text("source", "log"), text("operation", "operation"), text("actor", "who acted"), text("ip", "address"), text("target", "what was acted on"),
-		}, evidenceRows},
+		}, nil, "read_evidence", "SELECT * FROM read_evidence ORDER BY moment, event"}, // most questions ask for a stretch of time
 	}
 }
+
+// moments are the claims by the time of their records. Findings and steps say
+// nothing about certainty.
+const moments = `SELECT e.moment, c.event, c.stage, c.campaign, max(CASE WHEN c.kind IN ('finding', 'step') THEN 0 ELSE c.rank END)::BIGINT AS rank, any_value(e.operation) AS operation, any_value(e.actor) AS actor, any_value(e.ip) AS ip, any_value(e.target) AS target
+	FROM read_cites c JOIN read_evidence e ON e.event = c.event WHERE c.stage IS NOT NULL AND e.moment IS NOT NULL
+	GROUP BY e.moment, c.event, c.stage, c.campaign ORDER BY e.moment, c.event, c.stage, c.campaign NULLS FIRST`
 
 // at is a time as a value of a column.
 func at(t casefile.Time) driver.Value {
@@ -94,13 +102,6 @@ func word(s string) driver.Value {
 		return nil
 	}
 	return strings.ToValidUTF8(s, "\uFFFD")
-}
-
-func number(n *int64) driver.Value {
-	if n == nil {
-		return nil
-	}
-	return *n
 }
 
 func first(ids []string) driver.Value {
@@ -120,37 +121,6 @@ func mailboxRows(c *casefile.Case) iter.Seq[[]driver.Value] {
 				if !yield([]driver.Value{x.ID, word(m.UPN), word(m.Tenant), string(m.Certainty), rank(m.Certainty), at(m.First), at(m.Last), n.Confirmed, n.Probable, n.Possible,
 					int64(len(m.WholeFolders)), int64(len(m.Windows)), m.Attachments, m.EventCount, word(m.Why)}) {
 					return
-				}
-			}
-		}
-	}
-}
-
-func messageRows(c *casefile.Case) iter.Seq[[]driver.Value] {
-	return func(yield func([]driver.Value) bool) {
-		n := int64(0)
-		for _, x := range c.Campaigns {
-			for _, m := range x.Mailboxes {
-				for _, r := range m.Messages {
-					n++
-					if !yield([]driver.Value{n, x.ID, word(m.UPN), word(r.InternetMessageID), word(r.ItemID), word(r.Folder), word(r.Subject), word(r.Attachments), number(r.Bytes), string(r.Certainty), rank(r.Certainty),
-						at(r.First), at(r.Last), r.Reads, word(strings.Join(r.Contexts, " ")), first(r.Events), word(strings.Join(r.Events[:min(len(r.Events), 20)], " ")), at(r.Purged), word(r.PurgedBy)}) {
-						return
-					}
-				}
-			}
-		}
-	}
-}
-
-func attachmentRows(c *casefile.Case) iter.Seq[[]driver.Value] {
-	return func(yield func([]driver.Value) bool) {
-		for _, x := range c.Campaigns {
-			for _, m := range x.Mailboxes {
-				for _, a := range m.AttachmentItems {
-					if !yield([]driver.Value{x.ID, word(m.UPN), word(a.ID), word(a.ItemID), number(a.Bytes), string(a.Certainty), rank(a.Certainty), at(a.First), at(a.Last), first(a.Events)}) {
-						return
-					}
 				}
 			}
 		}
@@ -185,49 +155,12 @@ type cite struct {
 	rank                              int
 }
 
-func citeRows(c *casefile.Case) iter.Seq[[]driver.Value] {
-	return func(yield func([]driver.Value) bool) {
-		for x := range cites(c) {
-			if !yield([]driver.Value{x.event, x.kind, word(x.ref), word(x.campaign), word(x.stage), int64(x.rank)}) {
-				return
-			}
-		}
-	}
+func (x cite) row() []driver.Value {
+	return []driver.Value{x.event, x.kind, word(x.ref), word(x.campaign), word(x.stage), int64(x.rank)}
 }
 
-func momentRows(c *casefile.Case) iter.Seq[[]driver.Value] {
-	type key struct{ event, stage, campaign string }
-	ranks := map[key]int{}
-	for x := range cites(c) {
-		e, ok := c.Evidence[x.event]
-		if !ok || x.stage == "" || e.Time.IsZero() {
-			continue
-		}
-		if x.kind == "finding" || x.kind == "step" {
-			x.rank = 0
-		}
-		k := key{x.event, x.stage, x.campaign}
-		if old, ok := ranks[k]; !ok || x.rank > old {
-			ranks[k] = x.rank
-		}
-	}
-	keys := make([]key, 0, len(ranks))
-	for k := range ranks {
-		keys = append(keys, k)
-	}
-	slices.SortFunc(keys, func(a, b key) int {
-		return cmp.Or(c.Evidence[a.event].Time.Compare(c.Evidence[b.event].Time.Time), strings.Compare(a.event, b.event), strings.Compare(a.stage, b.stage), strings.Compare(a.campaign, b.campaign))
-	})
-	return func(yield func([]driver.Value) bool) {
-		for _, k := range keys {
-			e := c.Evidence[k.event]
-			if !yield([]driver.Value{at(e.Time), k.event, k.stage, word(k.campaign), int64(ranks[k]), word(e.Operation), word(e.Actor), word(e.IP), word(e.Target)}) {
-				return
-			}
-		}
-	}
-}
-
+// cites are the claims that stand on records, but for those of messages and
+// attachments, which are not held in memory.
 func cites(c *casefile.Case) iter.Seq[cite] {
 	in := campaignOf(c)
 	return func(yield func(cite) bool) {
@@ -263,33 +196,6 @@ func cites(c *casefile.Case) iter.Seq[cite] {
 				for _, w := range m.WholeFolders {
 					say(w.Events, "mailbox", m.UPN, x.ID, casefile.StageCollection, w.Certainty.Rank())
 				}
-				for _, r := range m.Messages {
-					say(r.Events, "message", m.UPN, x.ID, casefile.StageCollection, r.Certainty.Rank())
-				}
-				for _, r := range m.AttachmentItems {
-					say(r.Events, "attachment", m.UPN, x.ID, casefile.StageCollection, r.Certainty.Rank())
-				}
-			}
-		}
-	}
-}
-
-func evidenceRows(c *casefile.Case) iter.Seq[[]driver.Value] {
-	ids := make([]string, 0, len(c.Evidence))
-	for id := range c.Evidence {
-		ids = append(ids, id)
-	}
-	slices.SortFunc(ids, func(a, b string) int { // by time: most questions ask for a stretch of it
-		if n := c.Evidence[a].Time.Compare(c.Evidence[b].Time.Time); n != 0 {
-			return n
-		}
-		return strings.Compare(a, b)
-	})
-	return func(yield func([]driver.Value) bool) {
-		for _, id := range ids {
-			e := c.Evidence[id]
-			if !yield([]driver.Value{id, at(e.Time), word(e.File), word(e.SHA256), e.Line, e.Offset, e.Length, word(e.Tenant), word(e.Source), word(e.Operation), word(e.Actor), word(e.IP), word(e.Target)}) {
-				return
 			}
 		}
 	}
