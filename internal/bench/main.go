@@ -18,12 +18,17 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 )
 
 type options struct {
 	size, corpora, only, in, profile string
 	runs, users, days, records       int
 	times                            int
+	events, messages                 int64
+	clients                          int
+	during, pause                    time.Duration
+	kase, keep, bin                  string
 	dir                              string // for everything that is written; removed at the end
 }
 
@@ -39,20 +44,29 @@ func parts() []part {
 		{"disk", "what a record takes on disk", diskPart},
 		{"shards", "what the questions read on two shards", shardsPart},
 		{"growth", "ten times the records", growthPart},
+		{"web", "pages of a large case in a browser, and many clients at once", webPart},
 	}
 }
 
 func main() {
 	var o options
 	flag.StringVar(&o.size, "size", "1GB", "ingest, disk: size of the input")
-	flag.IntVar(&o.runs, "runs", 5, "ingest, growth: runs of each measurement")
+	flag.IntVar(&o.runs, "runs", 5, "ingest, growth, web: runs of each measurement")
 	flag.StringVar(&o.corpora, "corpora", "../shared/corpora", "folder of the corpora")
 	flag.StringVar(&o.only, "only", "", "ingest: these measurements only; growth: these engines only (comma separated)")
 	flag.StringVar(&o.in, "in", "", "ingest, disk: input file (default: made in a temporary folder)")
 	flag.IntVar(&o.users, "users", 1000, "disk, shards: people of the simulated organization")
-	flag.IntVar(&o.days, "days", 60, "disk, shards, growth: days of the simulated organization")
+	flag.IntVar(&o.days, "days", 60, "disk, shards, growth, web: days of the simulated organization")
 	flag.IntVar(&o.records, "records", 1_000_000, "growth: records at first, about")
 	flag.IntVar(&o.times, "times", 10, "growth: so many times as many then")
+	flag.Int64Var(&o.events, "events", 10_000_000, "web: records of the case, about")
+	flag.Int64Var(&o.messages, "messages", 1_000_000, "web: messages of the case")
+	flag.IntVar(&o.clients, "clients", 100, "web: clients at once; 0 leaves that out")
+	flag.DurationVar(&o.during, "during", time.Minute, "web: how long they ask")
+	flag.DurationVar(&o.pause, "pause", 0, "web: mean pause of a client between two pages")
+	flag.StringVar(&o.kase, "case", "", "web: case folder to serve (default: made in a temporary folder)")
+	flag.StringVar(&o.bin, "bin", "", "web: midwatch to serve with (default: built from here)")
+	flag.StringVar(&o.keep, "keep", "", "web: new folder to keep the case in that was made")
 	flag.StringVar(&o.profile, "profile", "", "folder for a processor profile of each measurement")
 	child := flag.String("child", "", "do this job in this process")
 	flag.Usage = func() {
@@ -87,7 +101,7 @@ func run(ctx context.Context, o options, names []string) error {
 	for _, name := range names {
 		i := slices.IndexFunc(parts(), func(p part) bool { return p.name == name })
 		if i < 0 {
-			return fmt.Errorf("no part %q; there are ingest, disk, shards and growth", name)
+			return fmt.Errorf("no part %q; there are ingest, disk, shards, growth and web", name)
 		}
 		todo = append(todo, parts()[i])
 	}
