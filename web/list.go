@@ -33,6 +33,7 @@ type list struct {
 	Capped  int64  // no more than so many are counted; 0: all are
 	Deep    int64  // how many rows can be paged into; 0: [mostRows]
 	Split   bool   // columns of which one has to hold are asked for one by one
+	RowID   bool   // the engine numbers its rows in column rowid, and they do not change
 	marks   *marks // where pages begin; nil: that is not remembered
 	Empty   string // what an empty list means
 }

@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"net/url"
@@ -49,6 +50,17 @@ func (l *list) split(ctx context.Context, db store.Querier, q url.Values) (narro
 		if f.Kind != "exact" || len(f.Any) < 2 || value == "" {
 			continue
 		}
+		if l.RowID && from.args == nil && from.from == l.From {
+			ids, err := l.numbers(ctx, db, f.Any, value)
+			if err != nil {
+				return narrowed{}, err
+			}
+			if len(ids) <= mostNumbers {
+				from.from = numbered(l.From, ids)
+				c.Filters[i].Kind = "done"
+				continue
+			}
+		}
 		var have []string
 		for _, col := range f.Any {
 			var n int64
@@ -64,7 +76,7 @@ func (l *list) split(ctx context.Context, db store.Querier, q url.Values) (narro
 			c.Filters[i].Any, c.Filters[i].SQL = nil, f.Any[0]
 		case len(have) == 1:
 			c.Filters[i].Any, c.Filters[i].SQL = nil, have[0]
-		case from.args != nil: // one list is made of parts; the others are conditions
+		case from.from != l.From: // one list is made of parts; the others are conditions
 			c.Filters[i].Any = have
 		default:
 			c.Filters = slices.Clone(c.Filters)
@@ -85,6 +97,54 @@ func (l *list) split(ctx context.Context, db store.Querier, q url.Values) (narro
 	c.Filters = slices.DeleteFunc(c.Filters, func(f filter) bool { return f.Kind == "done" })
 	where, args, _, _, err := c.condition(q)
 	return narrowed{from.from, where, append(from.args, args...)}, err
+}
+
+// mostNumbers is how many rows are asked for by their numbers.
+const mostNumbers = 2000
+
+// numbers are the rows that have a value in one of some columns, in order; more
+// than [mostNumbers] when there are so many.
+func (l *list) numbers(ctx context.Context, db store.Querier, columns []string, value string) (out []int64, err error) {
+	for _, col := range columns {
+		err := store.Each(ctx, db, fmt.Sprintf("SELECT rowid FROM %s WHERE %s = ? LIMIT %d", l.From, col, mostNumbers+1), []any{value}, func(scan func(...any) error) error {
+			var id int64
+			err := scan(&id)
+			out = append(out, id)
+			return err
+		})
+		if err != nil || len(out) > mostNumbers {
+			return out, err
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out), nil
+}
+
+// numbered are rows by their numbers. Engines pass over what lies between two
+// bounds, not between the members of a list: so there is a list for each of the
+// places where they lie.
+func numbered(table string, ids []int64) string {
+	const places, near = 12, 50_000
+	if len(ids) == 0 {
+		return "(SELECT * FROM " + table + " WHERE false) parts"
+	}
+	var gaps []int // before which a place begins
+	for i := 1; i < len(ids); i++ {
+		if ids[i]-ids[i-1] > near {
+			gaps = append(gaps, i)
+		}
+	}
+	slices.SortFunc(gaps, func(a, b int) int { return cmp.Compare(ids[b]-ids[b-1], ids[a]-ids[a-1]) })
+	gaps = gaps[:min(len(gaps), places-1)]
+	slices.Sort(gaps)
+	var parts []string
+	begin := 0
+	for _, end := range append(gaps, len(ids)) {
+		list := strings.Trim(strings.Join(strings.Fields(fmt.Sprint(ids[begin:end])), ","), "[]")
+		parts = append(parts, fmt.Sprintf("SELECT * FROM %s WHERE rowid >= %d AND rowid <= %d AND rowid IN (%s)", table, ids[begin], ids[end-1], list))
+		begin = end
+	}
+	return "(" + strings.Join(parts, " UNION ALL ") + ") parts"
 }
 
 // ordered is an order of a list.

@@ -68,7 +68,7 @@ func TestPagesOfLongLists(t *testing.T) {
 	for _, capped := range []int64{0, 100_000} {
 		for _, then := range []string{"n", "id"} {
 			l := &list{
-				Path: "/", From: "long", Sort: "moment", Then: then, Per: 100, Noun: "row", Capped: capped, Split: true, Hidden: []string{"id"}, marks: &marks{},
+				Path: "/", From: "long", Sort: "moment", Then: then, Per: 100, Noun: "row", Capped: capped, Split: true, RowID: capped > 0, Hidden: []string{"id"}, marks: &marks{},
 				Columns: []column{{Key: "n"}, {Key: "word"}, {Key: "other"}, {Key: "moment"}, {Key: "seldom"}, {Key: "half", SQL: "n // 2"}},
 				Filters: []filter{{Key: "both", Kind: "exact", Any: []string{"word", "other"}}, {Key: "least", Kind: "least", SQL: "n"}},
 			}
@@ -143,6 +143,30 @@ func boolInt(b bool) int64 {
 	return 0
 }
 
+func TestNumbered(t *testing.T) {
+	for _, x := range []struct {
+		ids   []int64
+		parts int
+	}{{nil, 1}, {[]int64{5}, 1}, {[]int64{1, 2, 3}, 1}, {[]int64{1, 2, 900_000, 900_001}, 2}} {
+		if got := numbered("t", x.ids); strings.Count(got, "SELECT") != x.parts {
+			t.Errorf("%v: %s", x.ids, got)
+		}
+	}
+	var far []int64
+	for i := range int64(500) {
+		far = append(far, i*i*100_000)
+	}
+	got := numbered("t", far)
+	if strings.Count(got, "SELECT") != 12 {
+		t.Errorf("%d parts", strings.Count(got, "SELECT"))
+	}
+	for _, id := range far {
+		if !strings.Contains(got, fmt.Sprintf("%d", id)) {
+			t.Errorf("%d is missing", id)
+		}
+	}
+}
+
 // A value that is in both of two columns is found once.
 func TestSplitFilters(t *testing.T) {
 	ctx := context.Background()
@@ -169,15 +193,17 @@ func TestSplitFilters(t *testing.T) {
 	l := &list{Path: "/", From: "t", Sort: "n", Then: "n", Per: 100, Split: true, Columns: []column{{Key: "n"}}, Filters: []filter{
 		{Key: "q", Kind: "exact", Any: []string{"one", "two", "three"}}, {Key: "r", Kind: "exact", Any: []string{"two", "three"}}, {Key: "least", Kind: "least", SQL: "n"},
 	}}
-	for q, want := range map[string]string{
+	for q, want := range map[string]string{ // with numbers of rows and without
 		"": "0 1 2 3 4 5", "q=a": "0 1 2 3", "q=b": "3 4", "q=x": "0 1", "q=c": "4", "q=none": "", "q=a&r=y": "2", "q=a&r=a": "0 2 3", "r=a&q=a&least=1": "2 3", "q=b&r=b": "4", "q=none&r=a": "",
 	} {
-		p, bad, err := l.page(ctx, d, &http.Request{URL: httptest.NewRequest("GET", "/?"+q, nil).URL})
-		if err != nil || bad != nil {
-			t.Fatal(q, bad, err)
-		}
-		if got := strings.Join(texts(p), " "); got != want || int(p.Total) != len(p.Rows) {
-			t.Errorf("%q: %q of %d, want %q", q, got, p.Total, want)
+		for _, l.RowID = range []bool{false, true} {
+			p, bad, err := l.page(ctx, d, &http.Request{URL: httptest.NewRequest("GET", "/?"+q, nil).URL})
+			if err != nil || bad != nil {
+				t.Fatal(q, bad, err)
+			}
+			if got := strings.Join(texts(p), " "); got != want || int(p.Total) != len(p.Rows) {
+				t.Errorf("%q: %q of %d, want %q", q, got, p.Total, want)
+			}
 		}
 	}
 }

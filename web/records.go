@@ -20,7 +20,7 @@ func (v *visit) recordList() *list {
 	l := v.link()
 	from := "events"
 	return &list{
-		Path: l.base + "/records", From: from, Sort: "time", Then: "id", Per: 100, Noun: "record", Capped: 100_000, Deep: 20_000, Split: true,
+		Path: l.base + "/records", From: from, Sort: "time", Then: "id", Per: 100, Noun: "record", Capped: 100_000, Deep: 20_000, Split: true, RowID: v.d.Joined,
 		Hidden: []string{"id"},
 		Columns: []column{
 			{Key: "time", Title: "Time, UTC", Cell: func(r values) cell {
