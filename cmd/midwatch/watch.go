@@ -27,6 +27,7 @@ import (
 	"midwatch/detect"
 	"midwatch/detect/sigmarules"
 	"midwatch/ingest"
+	"midwatch/source"
 	"midwatch/store"
 	"midwatch/watch"
 	"midwatch/watch/alert"
@@ -35,6 +36,7 @@ import (
 // watchOptions are the flags of the verb.
 type watchOptions struct {
 	tenantOptions
+	kafka  kafkaFlags
 	name   string
 	file   string
 	state  string
@@ -59,6 +61,35 @@ type tenantOptions struct {
 	Config    string   `yaml:"config"`
 	Rules     []string `yaml:"rules"`
 	Raw       string   `yaml:"raw"`
+
+	Kafka *kafkaTenant `yaml:"kafka"`
+}
+
+// kafkaTenant are the topics of a tenant, as the file has them.
+type kafkaTenant struct {
+	Brokers     []string `yaml:"brokers"`
+	Topics      []string `yaml:"topics"`
+	Group       string   `yaml:"group"`
+	From        string   `yaml:"from"`
+	Batch       int      `yaml:"batch"`
+	Latency     duration `yaml:"latency"`
+	TLS         bool     `yaml:"tls"`
+	CA          string   `yaml:"ca"`
+	Cert        string   `yaml:"cert"`
+	Key         string   `yaml:"key"`
+	SASL        string   `yaml:"sasl"`
+	Credentials string   `yaml:"credentials"`
+	TokenURL    string   `yaml:"token_url"`
+	Scope       []string `yaml:"scope"`
+}
+
+func (k *kafkaTenant) flags() kafkaFlags {
+	f := kafkaFlags{brokers: k.Brokers, topics: k.Topics, group: k.Group, from: first(k.From, "earliest"), batch: k.Batch, latency: time.Duration(k.Latency), session: 30 * time.Second, maxRecord: 32 << 20,
+		tls: k.TLS, ca: k.CA, cert: k.Cert, key: k.Key, sasl: k.SASL, credentials: k.Credentials, tokenURL: k.TokenURL, scope: k.Scope}
+	if f.batch == 0 {
+		f.batch = 50_000
+	}
+	return f
 }
 
 // duration is a time.Duration in words, with days: 36h, 60d.
@@ -102,8 +133,9 @@ func newWatch(std stdio) *cobra.Command {
 		Short: "Ask the detectors again and again over what keeps coming, and tell what they find",
 		Long: `Ask the detectors and rules again whenever records have come, and tell what they
 find: the same questions as midwatch investigate, over the newest part of the time.
-Records come from folders that are watched, and from whatever else writes to the
-store, if it is a server.
+Records come from folders that are watched, from topics of Kafka or event hubs of Azure
+(--kafka, as in midwatch ingest), and from whatever else writes to the store, if it is
+a server.
 
 A finding is told once, to every receiver, at least once: alerts wait on disk (--state)
 while a receiver is down, and after a crash they go on where they were. Receivers:
@@ -121,10 +153,12 @@ file of tenants, which are watched side by side in one process (docs/WATCH.md).
 
 Ctrl-C ends it; what was read is in the store, and what was found is in the outbox.`,
 		Example: `  midwatch watch --store contoso.duckdb --folder /srv/exports --alert stdout --alert slack+https://hooks.slack.example/T/B/x
+  midwatch watch --store contoso.duckdb --kafka contoso.servicebus.windows.net --topic insights-logs-signinlogs --group midwatch
   midwatch watch --tenants watch.yaml --listen 127.0.0.1:9464`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return o.run(c.Context(), std) },
 	}
+	o.kafka.add(c)
 	f := c.Flags()
 	f.StringVar(&o.Store, "store", "", "event store: DuckDB file or clickhouse:// URL")
 	f.StringVar(&o.name, "name", "default", "what the tenant is called in alerts and figures")
@@ -160,7 +194,7 @@ func (o *watchOptions) tenants() (map[string]tenantOptions, error) {
 		}
 		return map[string]tenantOptions{o.name: o.tenantOptions}, nil
 	}
-	if o.Store != "" || len(o.Folders)+len(o.Alerts) > 0 {
+	if o.Store != "" || len(o.Folders)+len(o.Alerts)+len(o.kafka.brokers) > 0 {
 		return nil, errors.New("--tenants and flags of one tenant; put them into the file")
 	}
 	b, err := os.ReadFile(o.file)
@@ -200,7 +234,11 @@ func parseTenants(name string, b []byte) (map[string]tenantOptions, error) {
 	stores := map[string]string{}
 	for n, t := range f.Tenants {
 		expand(&t.Store, &t.ASN, &t.Directory, &t.Config)
-		for _, list := range [][]string{t.Folders, t.Alerts, t.Rules} {
+		lists := [][]string{t.Folders, t.Alerts, t.Rules}
+		if t.Kafka != nil {
+			lists = append(lists, t.Kafka.Brokers, t.Kafka.Topics)
+		}
+		for _, list := range lists {
 			for i := range list {
 				expand(&list[i])
 			}
@@ -357,11 +395,25 @@ func (o *watchOptions) open(ctx context.Context, std stdio, name string, t tenan
 	for _, dir := range t.Folders {
 		w.Feeds = append(w.Feeds, &watch.Folder{Path: dir, Store: st, Options: ingest.Options{Enrich: en.Batch}, Log: log, Now: now})
 	}
+	topics := o.kafka
+	if t.Kafka != nil {
+		topics = t.Kafka.flags()
+	}
+	if len(topics.brokers) > 0 {
+		if topics.once || topics.idle > 0 {
+			return nil, nil, errors.Join(errors.New("--once and --until-idle are for midwatch ingest: a watch does not stop"), st.Close(), box.Close())
+		}
+		cfg, err := topics.config()
+		if err != nil {
+			return nil, nil, errors.Join(err, st.Close(), box.Close())
+		}
+		w.Feeds = append(w.Feeds, &watch.Topics{Config: cfg, Store: st, Options: ingest.Options{Enrich: en.Batch, Limits: source.Limits{Record: topics.maxRecord}}, Log: log, Now: now})
+	}
 	if l.server != nil {
 		w.Feeds = append(w.Feeds, &watch.Polled{Store: st, Now: now, Log: log})
 	}
 	if len(w.Feeds) == 0 {
-		return nil, nil, errors.Join(errors.New("nothing brings records; name a folder, or a server that others write to"), st.Close(), box.Close())
+		return nil, nil, errors.Join(errors.New("nothing brings records; name a folder, topics of Kafka, or a server that others write to"), st.Close(), box.Close())
 	}
 	return w, func() error { return errors.Join(st.Close(), box.Close()) }, nil
 }
