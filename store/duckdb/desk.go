@@ -57,7 +57,10 @@ func OpenDesk(ctx context.Context, dir, events string, o DeskOptions) (*Desk, er
 		return nil, fmt.Errorf("open desk: %w", err)
 	}
 	d := &Desk{dir: own, events: events, busy: make(chan struct{}, o.Asking)}
-	dsn := filepath.Join(own, "main") + "?memory_limit=" + o.MemoryLimit + "&autoinstall_known_extensions=false&autoload_known_extensions=false"
+	dsn := filepath.Join(own, "main") + "?memory_limit=" + o.MemoryLimit + "&autoinstall_known_extensions=false&autoload_known_extensions=false" +
+		// A page has more rows than DuckDB expects of questions that name their first
+		// rows: their other columns are read when it is known which rows they are.
+		"&late_materialization_max_rows=128&dynamic_or_filter_threshold=128"
 	if o.Threads > 0 {
 		dsn += fmt.Sprint("&threads=", o.Threads)
 	}
