@@ -35,6 +35,7 @@ type list struct {
 	Split   bool   // columns of which one has to hold are asked for one by one
 	RowID   bool   // the engine numbers its rows in column rowid, and they do not change
 	marks   *marks // where pages begin; nil: that is not remembered
+	memo    *memo  // answers; nil: they are not remembered
 	Empty   string // what an empty list means
 }
 
@@ -255,7 +256,10 @@ func (l *list) page(ctx context.Context, db store.Querier, r *http.Request) (p *
 	if l.Capped > 0 {
 		counted = fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM %s LIMIT %d) x", n.sql(""), l.Capped)
 	}
-	if err := one(ctx, db, &p.Total, counted, n.args...); err != nil {
+	if p.Total, err = remembered(l.memo, asked(counted, n.args...), func() (total int64, err error) {
+		err = one(ctx, db, &total, counted, n.args...)
+		return total, err
+	}); err != nil {
 		return nil, nil, err
 	}
 	p.AtLeast = l.Capped > 0 && p.Total == l.Capped

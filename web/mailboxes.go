@@ -133,7 +133,7 @@ func exportOf(p *listPage, suffix string) string {
 func (s *Server) listOf(v *visit, l *list, db store.Querier) (*listPage, error) {
 	began := s.Now()
 	if db == v.d.Tables || v.d.Joined { // what a server holds may grow meanwhile
-		l.marks = &v.sh.marks
+		l.marks, l.memo = &v.sh.marks, &v.sh.memo
 	}
 	p, _, err := l.page(v.r.Context(), db, v.r)
 	if err != nil {

@@ -326,7 +326,7 @@ func (l *list) among(ctx context.Context, db store.Querier, n narrowed, o ordere
 // alike asks for rows with one value of the key, after some of them.
 func (l *list) alike(ctx context.Context, db store.Querier, n narrowed, o ordered, key any, want, skip int64) ([]values, error) {
 	c := o.is(key)
-	name := fmt.Sprint(n.sql(c.sql), n.args, c.args, o.byThen())
+	name := asked(n.sql(c.sql)+" ORDER BY "+o.byThen(), slices.Concat(n.args, c.args)...)
 	at, then := l.marks.before(name, skip)
 	after := c
 	for {

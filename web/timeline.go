@@ -304,7 +304,7 @@ func (s *Server) picture(v *visit, w span, d *timelineData) (*report.TimePicture
 			if err := s.responses(v, w, p, &n); err != nil {
 				return nil, err
 			}
-		} else if err := laneRecords(ctx, v.d.Tables, ln, w, cond, args, l, p, &n); err != nil {
+		} else if err := v.lane(ctx, ln, w, cond, args, p, &n); err != nil {
 			return nil, err
 		}
 		d.Drawn = append(d.Drawn, n)

@@ -108,6 +108,7 @@ type shown struct {
 	view  *report.View
 	link  links
 	marks marks
+	memo  memo
 }
 
 func newShown(d *dossier.Dossier, cards map[string]report.Card) (*shown, error) {
