@@ -47,7 +47,7 @@ test-deps: ## fetch what the tests need beside Go modules (a ClickHouse engine, 
 clickhouse: test-deps ## two ClickHouse servers to try things on, until interrupted
 	@$(GO) run ./internal/clickhousetest/up
 
-bench: ## measure both stores, in one run (BENCH="ingest disk shards growth" BENCH_SIZE=1GB BENCH_RUNS=5)
+bench: ## measure both stores, in one run (BENCH="ingest disk shards growth web" BENCH_SIZE=1GB BENCH_RUNS=5)
 	@$(MAKE) --no-print-directory test-deps || true # without the engine ClickHouse is left out
 	$(GO) run ./internal/bench -size $(or $(BENCH_SIZE),1GB) -runs $(or $(BENCH_RUNS),5) -corpora "$${MIDWATCH_CORPORA:-../shared/corpora}" $(BENCH)
 

@@ -72,8 +72,10 @@ func webPart(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := measurePages(ctx, o, c, pages); err != nil {
-		return err
+	if o.runs > 0 {
+		if err := measurePages(ctx, o, c, pages); err != nil {
+			return err
+		}
 	}
 	if o.clients == 0 {
 		return nil
