@@ -70,6 +70,11 @@ type signedIn struct {
 
 // Token implements [graph.Tokens]. Credentials keep tokens until they expire.
 func (s *signedIn) Token(ctx context.Context, tenant string) (string, error) {
+	return s.tokenFor(ctx, tenant, s.scope)
+}
+
+// tokenFor gives a token of a service, by its scope.
+func (s *signedIn) tokenFor(ctx context.Context, tenant, scope string) (string, error) {
 	if s.have[tenant] == nil {
 		c, err := s.make(tenant)
 		if err != nil {
@@ -77,7 +82,7 @@ func (s *signedIn) Token(ctx context.Context, tenant string) (string, error) {
 		}
 		s.have[tenant] = c
 	}
-	t, err := s.have[tenant].GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{s.scope}, TenantID: tenant})
+	t, err := s.have[tenant].GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{scope}, TenantID: tenant})
 	if err != nil {
 		// The library's text has the request and the answer on many lines.
 		text, _, _ := strings.Cut(err.Error(), "\n")

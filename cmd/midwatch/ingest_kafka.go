@@ -377,8 +377,9 @@ const (
 	grace = time.Minute
 	// tenantsEvery is how often tenants are inferred, which looks at the store.
 	tenantsEvery = 10 * time.Minute
-	// settled is after how long without a message --once believes that offsets
-	// which are left have no message: transactions leave such.
+	// settled is after how long without a message --once believes that there is
+	// no more: that offsets which are left have no message, as transactions
+	// leave such, or that the group has no partition for it.
 	settled = 10 * time.Second
 )
 
@@ -420,10 +421,11 @@ func (s *stream) run(ctx context.Context, cfg kafka.Config) error {
 			}
 			continue
 		}
-		if done, err := s.atEnd(ctx, c, now().Sub(last)); done || err != nil {
-			if err != nil {
-				return err
-			}
+		done, err := s.atEnd(ctx, c, &last)
+		if err != nil {
+			return err
+		}
+		if done {
 			return s.finish(work)
 		}
 	}
@@ -432,22 +434,27 @@ func (s *stream) run(ctx context.Context, cfg kafka.Config) error {
 // finish is what comes after the last batch.
 func (s *stream) finish(ctx context.Context) error { return ingest.InferTenants(ctx, s.st) }
 
-// atEnd reports whether a run that is to end has come to its end.
-func (s *stream) atEnd(ctx context.Context, c *kafka.Consumer, idle time.Duration) (bool, error) {
+// atEnd reports whether a run that is to end has come to its end. last is when
+// the last messages came; waiting for the group is not waiting for messages.
+func (s *stream) atEnd(ctx context.Context, c *kafka.Consumer, last *time.Time) (bool, error) {
 	if !s.o.kafka.once && s.o.kafka.idle == 0 {
 		return false, nil
 	}
-	lag, ready, err := c.Lag(ctx)
-	if err != nil {
-		if ctx.Err() != nil {
-			return true, nil
-		}
+	lag, partitions, err := c.Lag(ctx)
+	switch {
+	case ctx.Err() != nil:
+		return true, nil
+	case err != nil:
 		return false, err
+	case partitions < 0:
+		*last = now()
+		return false, nil
 	}
-	if s.o.kafka.once {
-		return ready && (lag == 0 || idle >= settled), nil
+	idle := now().Sub(*last)
+	if !s.o.kafka.once {
+		return idle >= s.o.kafka.idle, nil
 	}
-	return ready && idle >= s.o.kafka.idle, nil
+	return partitions > 0 && lag == 0 || idle >= settled, nil
 }
 
 // load stores a batch and commits its offsets.

@@ -139,7 +139,7 @@ and Microsoft Graph in midwatch contain --apply.`,
 		return fmt.Errorf("%w; `%s --help` shows the usage", err, c.CommandPath())
 	})
 	root.AddCommand(newInvestigate(std), newIngest(std), newStore(std), newFormats(std), newDetectors(std), newEvidence(std), newExplain(std), newVersion(std))
-	root.AddCommand(newRules(std), newSimulate(std), newScore(std), newActor(std), newCampaign(std), newJournal(std), newStatements(std), newExposure(std), newContain(std), newSecret(std), newNotify(std), newClocks(std), newPosture(std), newVerify(std), newReport(std), newServe(std), newWatch(std))
+	root.AddCommand(newRules(std), newSimulate(std), newScore(std), newActor(std), newCampaign(std), newJournal(std), newStatements(std), newExposure(std), newContain(std), newSecret(std), newNotify(std), newClocks(std), newPosture(std), newVerify(std), newReport(std), newServe(std), newWatch(std), newCollect(std))
 	root.AddCommand(newUser(std))
 	return root
 }

@@ -61,6 +61,7 @@ func allowed() map[string][]string {
 		"casework":            {"casefile", "config", "detect/sigmarules", "exposure", "internal/casefolder", "investigate", "journal", "report", "respond", "respond/clock", "respond/graph", "respond/notice"},
 		"web/auth":            {"journal"},
 		"web/dossier":         {"casefile", "event", "internal/casefolder", "store"},
+		"collect":             {"casefile"},
 		"watch":               {"casefile", "ingest", "source/kafka", "store", "watch/alert"},
 		"watch/alert":         {"casefile"},
 		"web":                 {"casefile", "casework", "event", "exposure", "journal", "report", "respond/clock", "respond/notice", "store", "web/audit", "web/auth", "web/dossier"},
@@ -85,7 +86,7 @@ func allowed() map[string][]string {
 		"internal/engines":      {},
 		"internal/bench":        {"detect", "detect/sigmarules", "enrich", "event", "ingest", "investigate", "parse", "simulate", "store", "store/clickhouse", "store/duckdb", "internal/clickhousetest"},
 		"internal/eval":         {"casefile", "event", "simulate", "simulate/score", "store", "store/duckdb"},
-		"cmd/midwatch":          {"actor", "casefile", "casework", "config", "detect", "detect/sigmarules", "enrich", "event", "exposure", "exposure/score", "ingest", "investigate", "parse", "report", "rules", "sigma", "source", "source/kafka", "store", "store/clickhouse", "store/duckdb", "internal/casefolder", "internal/progress", "journal", "simulate", "simulate/score", "respond", "respond/graph", "respond/clock", "respond/notice", "internal/custody", "posture", "watch", "watch/alert", "web", "web/auth", "web/audit", "web/dossier"},
+		"cmd/midwatch":          {"actor", "casefile", "casework", "collect", "config", "detect", "detect/sigmarules", "enrich", "event", "exposure", "exposure/score", "ingest", "investigate", "parse", "report", "rules", "sigma", "source", "source/kafka", "store", "store/clickhouse", "store/duckdb", "internal/casefolder", "internal/progress", "journal", "simulate", "simulate/score", "respond", "respond/graph", "respond/clock", "respond/notice", "internal/custody", "posture", "watch", "watch/alert", "web", "web/auth", "web/audit", "web/dossier"},
 	}
 }
 
