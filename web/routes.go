@@ -186,6 +186,16 @@ func (s *Server) serve(rt route) http.Handler {
 				return
 			}
 		}
+		if rt.asks() {
+			end, err := s.turns.take(r.Context())
+			if err != nil {
+				return // nobody is there to be told
+			}
+			defer end()
+			ctx, cancel := context.WithTimeout(r.Context(), questionTime) // it runs from here
+			defer cancel()
+			v.r = v.r.WithContext(ctx)
+		}
 		if err := rt.handle(s, v); err != nil {
 			s.fail(w, r, err)
 		}

@@ -62,11 +62,12 @@ type Server struct {
 	sprite  template.HTML
 	assets  map[string]asset
 	redo    redos
+	turns   turns
 }
 
 // New makes a server.
 func New(c Config) (*Server, error) {
-	s := &Server{Config: c}
+	s := &Server{Config: c, turns: make(turns, atOnce)}
 	var err error
 	if s.sprite, err = report.Sprite(); err != nil {
 		return nil, err
