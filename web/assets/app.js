@@ -33,9 +33,10 @@
     const plot = () => {
       for (const s of box.querySelectorAll("svg")) {
         const r = s.getBoundingClientRect(), v = s.viewBox.baseVal;
-        if (r.width > 0 && v && v.width > 0 && s.dataset.left) {
+        const line = s.querySelector(".laneline"); // as long as the time is
+        if (r.width > 0 && v && v.width > 0 && line) {
           const k = r.width / v.width;
-          return { left: r.left + Number(s.dataset.left) * k, right: r.left + Number(s.dataset.right) * k };
+          return { left: r.left + line.x1.baseVal.value * k, right: r.left + line.x2.baseVal.value * k };
         }
       }
       return null;
