@@ -378,8 +378,8 @@ const (
 	// tenantsEvery is how often tenants are inferred, which looks at the store.
 	tenantsEvery = 10 * time.Minute
 	// settled is after how long without a message --once believes that there is
-	// no more: that offsets which are left have no message, as transactions
-	// leave such, or that the group has no partition for it.
+	// no more: offsets that are left may have no message, as transactions leave
+	// such.
 	settled = 10 * time.Second
 )
 
@@ -440,21 +440,29 @@ func (s *stream) atEnd(ctx context.Context, c *kafka.Consumer, last *time.Time) 
 	if !s.o.kafka.once && s.o.kafka.idle == 0 {
 		return false, nil
 	}
-	lag, partitions, err := c.Lag(ctx)
+	lag, err := c.Lag(ctx)
 	switch {
 	case ctx.Err() != nil:
 		return true, nil
 	case err != nil:
 		return false, err
-	case partitions < 0:
+	case lag.Partitions < 0:
 		*last = now()
 		return false, nil
 	}
 	idle := now().Sub(*last)
-	if !s.o.kafka.once {
+	switch {
+	case !s.o.kafka.once:
 		return idle >= s.o.kafka.idle, nil
+	case lag.Own == 0 && lag.Others == 0:
+		return true, nil
+	case lag.Others == 0:
+		return idle >= settled, nil
+	case idle >= settled+s.o.kafka.session: // by then a dead member's partitions would be ours
+		s.notice(fmt.Sprintf("%s messages are left to other members of the group %s", progress.Count(lag.Others), s.o.kafka.group))
+		return true, nil
 	}
-	return partitions > 0 && lag == 0 || idle >= settled, nil
+	return false, nil
 }
 
 // load stores a batch and commits its offsets.

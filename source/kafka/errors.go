@@ -44,7 +44,7 @@ func (c *Consumer) explain(err error) error {
 	case errors.Is(err, kerr.TopicAuthorizationFailed):
 		return fmt.Errorf("kafka: no right to read: %w; its owner has to grant READ and DESCRIBE on the topic (Event Hubs: the right Listen)", err)
 	case errors.Is(err, kerr.InvalidGroupID), errors.Is(err, kerr.GroupIDNotFound):
-		return fmt.Errorf("kafka: the broker does not take the consumer group %q: %w; of Event Hubs it has to exist in the event hub ($Default always does)", c.cfg.Group, err)
+		return fmt.Errorf("kafka: the broker does not take the consumer group %q: %w; take letters, digits and hyphens, 256 at most", c.cfg.Group, err)
 	case errors.Is(err, kerr.InconsistentGroupProtocol):
 		return fmt.Errorf("kafka: the consumer group %s has members of another program: %w; take a group of its own", c.cfg.Group, err)
 	case errors.Is(err, kerr.UnknownTopicOrPartition):

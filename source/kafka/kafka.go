@@ -98,7 +98,7 @@ func (c Config) withDefaults() (Config, error) {
 	case len(c.Topics) == 0:
 		return c, errors.New("no topic is named; of Event Hubs it is the name of the event hub, such as insights-logs-signinlogs")
 	case c.Group == "":
-		return c, errors.New("no consumer group is named; of Event Hubs it is a consumer group of the event hub, of Kafka any name")
+		return c, errors.New("no consumer group is named; any name will do, which this program alone reads with")
 	}
 	def := func(d *time.Duration, v time.Duration) {
 		if *d == 0 {
@@ -526,63 +526,72 @@ func (c *Consumer) Done(ctx context.Context, b *Batch, stored bool) error {
 // stored, and will be read again and counted as duplicates.
 var ErrNotCommitted = errors.New("the batch is stored, but its offsets could not be committed; its messages come again and are counted as duplicates")
 
-// Lag counts the messages that the consumer's partitions have and it has not
-// handed out. ready is false as long as it is not a member of the group.
-func (c *Consumer) Lag(ctx context.Context) (lag int64, ready bool, err error) {
+// Lag is how far the group is behind.
+type Lag struct {
+	// Partitions is how many the consumer has; -1 as long as it is not a member
+	// of the group. One that joins has none, or not all, at first, when others
+	// have to give some up, or are dead and the group does not know it yet.
+	Partitions int
+	Own        int64 // messages of its partitions that it has not handed out
+	Others     int64 // messages of the others of which the offsets are not committed
+}
+
+// Lag asks how far the group is behind.
+func (c *Consumer) Lag(ctx context.Context) (Lag, error) {
 	c.mu.Lock()
-	parts := slices.Collect(maps.Keys(c.assigned))
-	next := maps.Clone(c.next)
-	ready = c.joined
+	own, next, joined := maps.Clone(c.assigned), maps.Clone(c.next), c.joined
 	c.mu.Unlock()
-	if !ready {
-		return 0, false, nil
+	if !joined {
+		return Lag{Partitions: -1}, nil
 	}
-	topics := map[string]bool{}
-	for _, p := range parts {
-		topics[p.topic] = true
-	}
-	if len(topics) == 0 {
-		return 0, true, nil
-	}
-	names := slices.Sorted(maps.Keys(topics))
 	timed, cancel := context.WithTimeout(ctx, c.cfg.Patience)
 	defer cancel()
-	ends, err := c.adm.ListCommittedOffsets(timed, names...)
+	lag := Lag{Partitions: len(own)}
+	ends, err := c.adm.ListCommittedOffsets(timed, c.cfg.Topics...)
 	if err != nil {
-		return 0, true, c.explain(err)
+		return lag, c.explain(err)
 	}
-	var starts kadm.ListedOffsets
-	for _, p := range parts {
-		end, ok := ends.Lookup(p.topic, p.n)
-		if !ok || end.Err != nil {
-			continue
+	committed, err := c.adm.FetchOffsets(timed, c.cfg.Group)
+	if err != nil {
+		return lag, c.explain(err)
+	}
+	starts, err := c.starts(timed)
+	if err != nil {
+		return lag, c.explain(err)
+	}
+	ends.Each(func(end kadm.ListedOffset) {
+		if end.Err != nil {
+			return // a topic that is not there yet
 		}
+		p := partition{end.Topic, end.Partition}
 		at, known := next[p]
+		if o, ok := committed.Lookup(p.topic, p.n); !known && ok && o.Err == nil && o.At >= 0 {
+			at, known = o.At, true
+		}
 		if !known {
-			if starts == nil {
-				if starts, err = c.starts(timed, names); err != nil {
-					return 0, true, c.explain(err)
-				}
-			}
 			start, ok := starts.Lookup(p.topic, p.n)
 			if at = start.Offset; !ok || at < 0 {
 				at = end.Offset
 			}
 		}
-		lag += max(0, end.Offset-at)
-	}
-	return lag, true, nil
+		if own[p] {
+			lag.Own += max(0, end.Offset-at)
+		} else {
+			lag.Others += max(0, end.Offset-at)
+		}
+	})
+	return lag, nil
 }
 
 // starts says where partitions begin for a group that has committed nothing.
-func (c *Consumer) starts(ctx context.Context, topics []string) (kadm.ListedOffsets, error) {
+func (c *Consumer) starts(ctx context.Context) (kadm.ListedOffsets, error) {
 	switch c.cfg.From.at {
 	case 'l':
 		return kadm.ListedOffsets{}, nil
 	case 't':
-		return c.adm.ListOffsetsAfterMilli(ctx, c.cfg.From.since.UnixMilli(), topics...)
+		return c.adm.ListOffsetsAfterMilli(ctx, c.cfg.From.since.UnixMilli(), c.cfg.Topics...)
 	}
-	return c.adm.ListStartOffsets(ctx, topics...)
+	return c.adm.ListStartOffsets(ctx, c.cfg.Topics...)
 }
 
 // Close leaves the group. A batch that is out is not committed.
