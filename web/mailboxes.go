@@ -55,19 +55,7 @@ func (v *visit) messageList() *list {
 			{Key: "mailbox", Title: "Mailbox", Cell: func(r values) cell {
 				return cell{Kind: "upn", Text: r.text("mailbox"), Href: l.Mailbox(r.text("campaign"), r.text("mailbox"))}
 			}},
-			{Key: "subject", Title: "Subject and message", Class: "wide", Cell: func(r values) cell {
-				c := cell{Text: r.text("subject"), Small: r.text("message_id"), Href: l.Record(r.text("event"))}
-				if c.Small == "" {
-					c.Small = r.text("item_id")
-				}
-				if c.Text == "" { // most records of reading have none
-					c.Text, c.Small = c.Small, ""
-				}
-				if r.text("event") == "" {
-					c.Href = ""
-				}
-				return c
-			}},
+			{Key: "subject", Title: "Subject and message", Class: "wide", Cell: v.messageCell},
 			{Key: "folder", Title: "Folder"},
 			{Key: "rank", Title: "Certainty", Cell: certCell},
 			{Key: "first", Title: "First, UTC", Cell: timeCell("first")},

@@ -108,6 +108,7 @@ func Prepare(cards func(dir string) (map[string]report.Card, error)) func(*dossi
 type shown struct {
 	view  *report.View
 	link  links
+	mail  map[string]known // by message id
 	marks marks
 	memo  memo
 }
@@ -118,5 +119,9 @@ func newShown(d *dossier.Dossier, cards map[string]report.Card) (*shown, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &shown{view: v, link: l}, nil
+	mail, err := mailOf(d.Dir, d.Case.Case.ID)
+	if err != nil {
+		return nil, err
+	}
+	return &shown{view: v, link: l, mail: mail}, nil
 }

@@ -208,6 +208,7 @@ func TestTwoPeopleAtOnce(t *testing.T) {
 // After a decision about campaigns the case is made anew, and shown; requests
 // that run meanwhile have the old one, whole.
 func TestCaseIsMadeAnew(t *testing.T) {
+	t.Parallel()
 	f := fixture(t)
 	dir := f.Copy(t, "incident")
 	k := know(t, dir)
