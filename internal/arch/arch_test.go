@@ -84,7 +84,7 @@ func allowed() map[string][]string {
 		"internal/arch":         {},
 		"internal/contracttest": {},
 		"internal/engines":      {},
-		"internal/bench":        {"detect", "detect/sigmarules", "enrich", "event", "ingest", "investigate", "parse", "simulate", "store", "store/clickhouse", "store/duckdb", "internal/clickhousetest"},
+		"internal/bench":        {"casefile", "detect", "detect/sigmarules", "enrich", "event", "ingest", "investigate", "parse", "simulate", "store", "store/clickhouse", "store/duckdb", "internal/casefolder", "internal/clickhousetest", "web/auth", "web/dossier"},
 		"internal/eval":         {"casefile", "event", "simulate", "simulate/score", "store", "store/duckdb"},
 		"cmd/midwatch":          {"actor", "casefile", "casework", "collect", "config", "detect", "detect/sigmarules", "enrich", "event", "exposure", "exposure/score", "ingest", "investigate", "parse", "report", "rules", "sigma", "source", "source/kafka", "store", "store/clickhouse", "store/duckdb", "internal/casefolder", "internal/progress", "journal", "simulate", "simulate/score", "respond", "respond/graph", "respond/clock", "respond/notice", "internal/custody", "posture", "watch", "watch/alert", "web", "web/auth", "web/audit", "web/dossier"},
 	}
