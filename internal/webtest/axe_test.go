@@ -15,6 +15,7 @@ import (
 // rule of accessibility is broken, no page is wider than its window, and nothing
 // is asked for elsewhere.
 func TestPagesAreAccessible(t *testing.T) {
+	t.Parallel()
 	f := fixture(t)
 	browser, axe := browsertest.Start(t), browsertest.Axe(t)
 	dir := f.Copy(t, "incident")

@@ -192,6 +192,7 @@ func schemaOf(t testing.TB, path string) string {
 // hostile all through does anything run, ask for anything, break the policy of
 // the pages, or push a page out of its window.
 func TestHostileCaseIsInert(t *testing.T) {
+	t.Parallel()
 	f := fixture(t)
 	browser := browsertest.Start(t)
 	dir, ids := hostileCase(t, f)

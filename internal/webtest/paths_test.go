@@ -180,7 +180,9 @@ func TestMainPaths(t *testing.T) {
 			w.goTo("/c/incident/questions")
 			w.do(chromedp.SendKeys("#sql", "SELECT 6 * 7 AS answer"))
 			if script {
-				w.leave(func() { w.do(chromedp.Focus("#sql"), chromedp.KeyEvent("\r", chromedp.KeyModifiers(chromedp.ModifierCtrl))) })
+				w.leave(func() {
+					w.do(chromedp.Focus("#sql"), chromedp.KeyEvent("\r", chromedp.KeyModifiers(chromedp.ModifierCtrl)))
+				})
 			} else {
 				w.press(".sql .buttons button")
 			}
