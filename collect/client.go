@@ -10,8 +10,9 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
+
+	"midwatch/report"
 )
 
 // Tokens gives an access token for a service, by its scope. It is asked before
@@ -139,7 +140,7 @@ func (c *Client) once(ctx context.Context, r request) (body []byte, header http.
 	case int64(len(body)) > most:
 		return nil, nil, 0, &Error{Request: shown(r), Status: http.StatusRequestEntityTooLarge, Text: fmt.Sprintf("an answer of more than %d bytes", most)}
 	case a.StatusCode/100 != 2:
-		return nil, nil, retryAfter(a.Header.Get("Retry-After"), c.Now()), &Error{Request: shown(r), Status: a.StatusCode, Text: clean(string(body[:min(len(body), 300)]))}
+		return nil, nil, retryAfter(a.Header.Get("Retry-After"), c.Now()), &Error{Request: shown(r), Status: a.StatusCode, Text: report.Clean(string(body[:min(len(body), 300)]))}
 	}
 	return body, a.Header, 0, nil
 }
@@ -159,16 +160,7 @@ func retryAfter(s string, now time.Time) time.Duration {
 }
 
 // shown is a request without what is secret: tokens are in no address of ours.
-func shown(r request) string { return r.method + " " + clean(r.url) }
-
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
-			return '\uFFFD'
-		}
-		return r
-	}, strings.ToValidUTF8(s, "\uFFFD"))
-}
+func shown(r request) string { return r.method + " " + report.Clean(r.url) }
 
 // pages follows links from page to page. A link leads on in the same service, or
 // nowhere: the token goes with it. One that was there before is a circle.
@@ -199,7 +191,7 @@ func (c *Client) pages(ctx context.Context, r request, got func(Answer) error, n
 		case err != nil:
 			return fmt.Errorf("%s: the link to the next page cannot be read", shown(r))
 		case u.Scheme != base.Scheme || u.Host != base.Host:
-			return fmt.Errorf("%s: the link to the next page leads to %s; the token does not go there", shown(r), clean(u.Host))
+			return fmt.Errorf("%s: the link to the next page leads to %s; the token does not go there", shown(r), report.Clean(u.Host))
 		case seen[u.String()]:
 			return fmt.Errorf("%s: the links to further pages lead in a circle", shown(r))
 		}

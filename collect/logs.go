@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"midwatch/report"
 )
 
 // Endpoints are where the services are: those of Microsoft's worldwide cloud, or
@@ -157,7 +159,7 @@ func (l *activity) list(ctx context.Context, c *Client, r request, got func(Answ
 			}
 			seen[x.URI] = true
 			if !strings.HasPrefix(x.URI, l.base+"/") {
-				return fmt.Errorf("%s: content at %s; the token does not go there", a.Request, clean(x.URI))
+				return fmt.Errorf("%s: content at %s; the token does not go there", a.Request, report.Clean(x.URI))
 			}
 			b := request{method: http.MethodGet, url: x.URI, scope: l.base + "/.default"}
 			body, _, err := c.do(ctx, b)
@@ -254,7 +256,7 @@ func tables(body []byte) (rows []map[string]any, cut bool, err error) {
 		return nil, false, err
 	}
 	if a.Error != nil && a.Error.Code != "PartialError" {
-		return nil, false, errors.New(clean(a.Error.Message))
+		return nil, false, errors.New(report.Clean(a.Error.Message))
 	}
 	for _, t := range a.Tables {
 		for _, r := range t.Rows {

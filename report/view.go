@@ -179,6 +179,19 @@ func (b *spriteWriter) Write(p []byte) (int, error) {
 // clean, short, known, certainties, answer, answerword, pair, ...
 func Funcs() template.FuncMap { return pageFuncs() }
 
+// Number, Decimal, Percent and Day write figures and dates as the report does,
+// for what is said outside of templates.
+func Number(n int64) string { return number(n) }
+
+// Decimal writes a count that may have a fraction, see [Number].
+func Decimal(f float64) string { return decimal(f) }
+
+// Percent writes a share of 0..1, see [Number].
+func Percent(f float64) string { return percent(f) }
+
+// Day writes a date, see [Number].
+func Day(t casefile.Time) string { return day(t) }
+
 // Clean makes a string from a log fit to be shown: control characters and
 // those that turn the direction of text become escapes. The case of a [View]
 // is clean; what comes from elsewhere has to be made so.

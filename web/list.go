@@ -434,15 +434,6 @@ func numCell(key string) func(values) cell {
 		if !ok {
 			return cell{Kind: "num", Text: "–"}
 		}
-		return cell{Kind: "num", Text: grouped(n)}
+		return cell{Kind: "num", Text: report.Number(n)}
 	}
-}
-
-// grouped writes a number with separators.
-func grouped(n int64) string {
-	s := strconv.FormatInt(n, 10)
-	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
 }

@@ -8,6 +8,7 @@ import (
 
 	"midwatch/casefile"
 	"midwatch/casework"
+	"midwatch/report"
 	"midwatch/web/auth"
 )
 
@@ -105,30 +106,30 @@ func figures(v *visit, c *casefile.Campaign, secrets *casework.SecretCount, bad 
 			sprayed++
 		}
 	}
-	dwell := figure{Title: "Days inside", Value: decimal(c.ActiveDays), Href: l.With("timeline", "campaign", c.ID), Note: "from " + day(c.Start) + " to " + day(c.End)}
+	dwell := figure{Title: "Days inside", Value: report.Decimal(c.ActiveDays), Href: l.With("timeline", "campaign", c.ID), Note: "from " + report.Day(c.Start) + " to " + report.Day(c.End)}
 	if !c.InitialAccess.IsZero() {
-		dwell.Note = "inside since " + day(c.InitialAccess) + ", last seen " + day(c.End)
-		dwell.Value = decimal(float64(int64(c.End.Sub(c.InitialAccess.Time).Hours()/24*10)) / 10)
+		dwell.Note = "inside since " + report.Day(c.InitialAccess) + ", last seen " + report.Day(c.End)
+		dwell.Value = report.Decimal(float64(int64(c.End.Sub(c.InitialAccess.Time).Hours()/24*10)) / 10)
 	}
-	acc := figure{Title: "Accounts used", Value: grouped(int64(inside)), Href: l.Campaign(c.ID) + "#used"}
+	acc := figure{Title: "Accounts used", Value: report.Number(int64(inside)), Href: l.Campaign(c.ID) + "#used"}
 	if sprayed > 0 {
-		acc.Note = grouped(int64(sprayed)) + " more had passwords tried"
+		acc.Note = report.Number(int64(sprayed)) + " more had passwords tried"
 	}
 	m := c.Reach.Mailboxes
-	box := figure{Title: "Mailboxes", Value: grouped(m.Confirmed), Href: l.With("mailboxes", "campaign", c.ID), Lines: lines(m)}
+	box := figure{Title: "Mailboxes", Value: report.Number(m.Confirmed), Href: l.With("mailboxes", "campaign", c.ID), Lines: lines(m)}
 	if c.ShareOfMailboxes.Denominator > 0 {
-		box.Note = percent(c.ShareOfMailboxes.ConfirmedShare) + " of " + grouped(c.ShareOfMailboxes.Denominator) + " " + c.ShareOfMailboxes.DenominatorName
+		box.Note = report.Percent(c.ShareOfMailboxes.ConfirmedShare) + " of " + report.Number(c.ShareOfMailboxes.Denominator) + " " + c.ShareOfMailboxes.DenominatorName
 	}
-	msg := figure{Title: "Messages", Value: grouped(c.Reach.Messages.Confirmed), Href: l.With("messages", "campaign", c.ID), Lines: lines(c.Reach.Messages)}
+	msg := figure{Title: "Messages", Value: report.Number(c.Reach.Messages.Confirmed), Href: l.With("messages", "campaign", c.ID), Lines: lines(c.Reach.Messages)}
 	if c.Reach.WholeFolders > 0 {
-		msg.Note = "and " + grouped(c.Reach.WholeFolders) + " whole folders; how many messages these held is not in the logs"
+		msg.Note = "and " + report.Number(c.Reach.WholeFolders) + " whole folders; how many messages these held is not in the logs"
 	}
 	sec := figure{Title: "Secrets in that mail", Value: "?", Note: "mail was not searched: midwatch exposure does", Href: l.To("work", "secrets")}
 	if bad != nil {
 		sec.Note = "cannot be told: the case's work cannot be read"
 	}
 	if secrets != nil {
-		sec.Value, sec.Note = grouped(int64(secrets.All)), grouped(int64(secrets.Open))+" still open, "+grouped(int64(secrets.All-secrets.Open))+" dealt with"
+		sec.Value, sec.Note = report.Number(int64(secrets.All)), report.Number(int64(secrets.Open))+" still open, "+report.Number(int64(secrets.All-secrets.Open))+" dealt with"
 	}
 	if v.user.Role < auth.Analyst { // a number that leads nowhere is better than one that leads to a refusal
 		msg.Href, sec.Href = "", ""

@@ -88,8 +88,8 @@ func readPages() (map[string]*template.Template, error) {
 	maps.Copy(funcs, report.Funcs())
 	maps.Copy(funcs, template.FuncMap{
 		"ms":      func(d time.Duration) string { return fmt.Sprintf("%d ms", d.Milliseconds()) },
-		"grouped": grouped,
-		"count":   func(n int) string { return grouped(int64(n)) },
+		"grouped": report.Number,
+		"count":   func(n int) string { return report.Number(int64(n)) },
 		"dict": func(kv ...any) map[string]any {
 			m := map[string]any{}
 			for i := 0; i+1 < len(kv); i += 2 {

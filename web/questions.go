@@ -100,7 +100,7 @@ func (s *Server) ask(v *visit) error {
 	case text == "":
 		d.Problem = "Write a question, or choose one."
 	case len(text) > askText:
-		d.Problem = "A question has at most " + grouped(askText) + " bytes."
+		d.Problem = "A question has at most " + report.Number(askText) + " bytes."
 	case !ok:
 		d.Problem = "The engine of this case takes no questions from people."
 	default:
@@ -162,7 +162,7 @@ func (s *Server) saveQuestion(v *visit) error {
 		return err
 	}
 	if len(f.Get("sql")) > askText {
-		return v.refuse("A question has at most " + grouped(askText) + " bytes.")
+		return v.refuse("A question has at most " + report.Number(askText) + " bytes.")
 	}
 	_, err = s.Work.SaveQuestion(v.r.Context(), v.d.Dir, s.author(v), casework.Question{Name: f.Get("name"), Why: f.Get("why"), SQL: f.Get("sql")})
 	if err != nil {

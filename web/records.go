@@ -325,7 +325,7 @@ func (s *Server) recordRaw(v *visit) error {
 		return err
 	}
 	if !x.Kept {
-		return &failure{Status: http.StatusNotFound, Title: "The record is not in the case", Text: "It was made with --raw none. It stands in " + x.Path + " at offset " + grouped(x.Offset) + ", " + grouped(x.Length) + " bytes."}
+		return &failure{Status: http.StatusNotFound, Title: "The record is not in the case", Text: "It was made with --raw none. It stands in " + x.Path + " at offset " + report.Number(x.Offset) + ", " + report.Number(x.Length) + " bytes."}
 	}
 	v.w.Header().Set("Content-Type", "application/octet-stream")
 	v.w.Header().Set("Content-Disposition", attachment(x.ID+".txt"))

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"midwatch/casefile"
+	"midwatch/report"
 )
 
 // Alert is a finding that somebody has to know of.
@@ -27,7 +28,7 @@ type Alert struct {
 
 // Text is an alert in a line, for people.
 func (a *Alert) Text() string {
-	return fmt.Sprintf("[%s] %s: %s (%s to %s UTC, %s)", strings.ToUpper(string(a.Finding.Severity)), a.Tenant, clean(a.Finding.Title),
+	return fmt.Sprintf("[%s] %s: %s (%s to %s UTC, %s)", strings.ToUpper(string(a.Finding.Severity)), a.Tenant, report.Clean(a.Finding.Title),
 		a.Finding.First.UTC().Format("2006-01-02 15:04:05"), a.Finding.Last.UTC().Format("15:04:05"), a.Finding.ID)
 }
 
@@ -38,17 +39,6 @@ type Sink interface {
 	// Send returns nil when the receiver has the alert. It is called with one
 	// alert after the other, and again with the same one after an error.
 	Send(ctx context.Context, a *Alert) error
-}
-
-// clean makes hidden characters visible: titles hold names that somebody else
-// chose.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 || r == 0x2028 || r == 0x2029 {
-			return '\uFFFD'
-		}
-		return r
-	}, s)
 }
 
 // wait sleeps, or returns the context's error.

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"midwatch/report"
 )
 
 // Writer writes alerts to a stream, a JSON object a line: standard output.
@@ -117,7 +119,7 @@ func (w *Webhook) Send(ctx context.Context, a *Alert) error {
 	defer answer.Body.Close() //nolint:errcheck // read only
 	text, _ := io.ReadAll(io.LimitReader(answer.Body, 300))
 	if answer.StatusCode/100 != 2 {
-		return fmt.Errorf("the webhook answered %s: %s", answer.Status, clean(string(text)))
+		return fmt.Errorf("the webhook answered %s: %s", answer.Status, report.Clean(string(text)))
 	}
 	return nil
 }
@@ -148,8 +150,8 @@ func (w *Webhook) body(a *Alert) ([]byte, error) {
 		return json.Marshal(map[string]any{
 			"text": slackText(a.Text()),
 			"blocks": []block{
-				{"header", &text{"plain_text", cut(strings.ToUpper(string(f.Severity))+": "+clean(f.Title), 150), &no}},
-				{"section", &text{"plain_text", cut(clean(f.Why), 2900), &no}},
+				{"header", &text{"plain_text", cut(strings.ToUpper(string(f.Severity))+": "+report.Clean(f.Title), 150), &no}},
+				{"section", &text{"plain_text", cut(report.Clean(f.Why), 2900), &no}},
 				{"section", &text{"plain_text", cut(a.Tenant+", "+when+", "+f.Detector+", "+f.ID, 2900), &no}},
 			},
 		})
@@ -181,12 +183,12 @@ func (w *Webhook) body(a *Alert) ([]byte, error) {
 
 // slackText escapes what Slack takes for links and mentions.
 func slackText(s string) string {
-	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(clean(s))
+	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(report.Clean(s))
 }
 
 // teamsText escapes the Markdown that adaptive cards know.
 func teamsText(s string) string {
-	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "_", `\_`, "[", `\[`, "]", `\]`, "(", `\(`, ")", `\)`, "`", "\\`", "#", `\#`).Replace(clean(s))
+	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "_", `\_`, "[", `\[`, "]", `\]`, "(", `\(`, ")", `\)`, "`", "\\`", "#", `\#`).Replace(report.Clean(s))
 }
 
 func cut(s string, n int) string {
