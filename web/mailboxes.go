@@ -264,5 +264,9 @@ func (s *Server) mailbox(v *visit) error {
 	if d.List, err = s.listOf(v, l, v.d.Tables); err != nil {
 		return err
 	}
-	return s.show(v, "mailbox", "mailboxes", d.Box.UPN, d)
+	status := http.StatusOK
+	if d.List.Wrong() {
+		status = http.StatusBadRequest
+	}
+	return s.showAs(v, status, "mailbox", "mailboxes", d.Box.UPN, d)
 }

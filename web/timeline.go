@@ -384,7 +384,7 @@ func (s *Server) responses(v *visit, w span, p *report.TimePicture, n *laneCount
 		return nil //nolint:nilerr // the work page tells what is wrong with the journal
 	}
 	for i := range es {
-		e := entryOf(&es[i])
+		e := v.entryFor(&es[i])
 		if es[i].Time.Before(w.from) || !es[i].Time.Before(w.to) || n.Records >= mostMarks {
 			continue
 		}

@@ -102,6 +102,16 @@ type entryView struct {
 	Hash            string
 }
 
+// entryFor is an entry as the user may see it: who is told what of their mail is
+// not for those who do not see what mail holds.
+func (v *visit) entryFor(e *journal.Entry) entryView {
+	x := entryOf(e)
+	if v.user.Role < auth.Analyst && (e.Kind == journal.NoticeState || e.Kind == journal.SecretState || e.Kind == journal.Question) {
+		x.Text, x.Rest = "", nil
+	}
+	return x
+}
+
 func entryOf(e *journal.Entry) entryView {
 	v := entryView{Seq: e.Seq, Time: casefile.TimeOf(e.Time), Who: report.Clean(e.Author.Name), Kind: report.Clean(string(e.Kind)), Claimed: e.Author.Claimed, Hash: e.Hash}
 	if e.Author.Claimed {
@@ -188,7 +198,7 @@ func (s *Server) workTab(v *visit, name string) error {
 		return notFound("tab")
 	}
 	for i := range b.Entries {
-		d.Entries = append(d.Entries, entryOf(&b.Entries[i]))
+		d.Entries = append(d.Entries, v.entryFor(&b.Entries[i]))
 	}
 	slices.Reverse(d.Entries)
 	if d.Tab == "campaigns" {
@@ -481,7 +491,7 @@ func (s *Server) changes(v *visit) error {
 			return err
 		}
 		for i := range es[max(0, len(es)-5):] {
-			e := entryOf(&es[max(0, len(es)-5)+i])
+			e := v.entryFor(&es[max(0, len(es)-5)+i])
 			text := e.Text
 			if r := []rune(text); len(r) > 160 {
 				text = string(r[:160]) + "…"

@@ -75,7 +75,10 @@
   if (live && body.dataset.changes) {
     const head = Number(body.dataset.head);
     let made = null, wait = 5000;
+    let told = "";
     const say = (lines) => {
+      if (told === lines.join("\n")) return; // what is said again is read out again
+      told = lines.join("\n");
       live.replaceChildren();
       for (const t of lines) { const p = document.createElement("span"); p.textContent = t + " "; live.append(p); }
       const a = document.createElement("a");
