@@ -70,17 +70,18 @@ func allowed() map[string][]string {
 		"internal/progress":   {},
 		"internal/corpora":    {},
 		// Real ClickHouse servers for tests, and its two programs.
-		"internal/clickhousetest":          {},
+		"internal/clickhousetest":          {"internal/testkit"},
 		"internal/clickhousetest/server":   {},
 		"internal/clickhousetest/testdeps": {"internal/browsertest", "internal/clickhousetest", "internal/kafkatest", "internal/schematest"},
 		"internal/clickhousetest/up":       {"internal/clickhousetest"},
-		"internal/kafkatest":               {}, // a real Kafka broker for tests
-		"internal/schematest":              {}, // the schemas of STIX and OCSF, for tests
+		"internal/kafkatest":               {"internal/testkit"}, // a real Kafka broker for tests
+		"internal/schematest":              {"internal/testkit"}, // the schemas of STIX and OCSF, for tests
 		// A real browser for tests, and who takes pictures of pages with it.
-		"internal/browsertest":             {},
+		"internal/browsertest":             {"internal/testkit"},
 		"internal/browsertest/screenshots": {"internal/browsertest"},
 		// A case and a server of it, for tests.
 		"internal/webtest":      {"casework", "internal/casefolder", "report", "store/duckdb", "web", "web/audit", "web/auth", "web/dossier"},
+		"internal/testkit":      {},
 		"internal/arch":         {},
 		"internal/contracttest": {},
 		"internal/engines":      {},

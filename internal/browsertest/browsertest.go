@@ -23,6 +23,8 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+
+	"midwatch/internal/testkit"
 )
 
 // The package that carries axe-core (Deque Systems, MPL-2.0).
@@ -45,13 +47,9 @@ func program() (string, error) {
 }
 
 func axePath() (string, error) {
-	dir := os.Getenv("MIDWATCH_CACHE")
-	if dir == "" {
-		var err error
-		if dir, err = os.UserCacheDir(); err != nil {
-			return "", fmt.Errorf("no cache folder, set MIDWATCH_CACHE: %w", err)
-		}
-		dir = filepath.Join(dir, "midwatch")
+	dir, err := testkit.Cache()
+	if err != nil {
+		return "", err
 	}
 	return filepath.Join(dir, "axe-core-"+axeVersion+".js"), nil
 }

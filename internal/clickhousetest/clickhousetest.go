@@ -45,6 +45,8 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"midwatch/internal/testkit"
 )
 
 // Options say what cluster to start. The zero value is one node.
@@ -108,7 +110,7 @@ func (c *Cluster) start(ctx context.Context, o Options, choose func(n int) ([]in
 	if err != nil {
 		return err
 	}
-	cache, err := cacheDir()
+	cache, err := testkit.Cache()
 	if err != nil {
 		return err
 	}
@@ -124,7 +126,7 @@ func (c *Cluster) start(ctx context.Context, o Options, choose func(n int) ([]in
 		return err
 	}
 	if o.TLS {
-		if err := certificates(dir); err != nil {
+		if err := testkit.Certificates(dir); err != nil {
 			return err
 		}
 		c.CACert = filepath.Join(dir, "ca.pem")

@@ -17,6 +17,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+
+	"midwatch/internal/testkit"
 )
 
 // A library is the engine for one platform, as an npm package that carries it.
@@ -49,19 +51,6 @@ func platform() (library, error) {
 	return l, nil
 }
 
-// cacheDir is where the library and the server program are kept:
-// MIDWATCH_CACHE, or the user's cache folder.
-func cacheDir() (string, error) {
-	if dir := os.Getenv("MIDWATCH_CACHE"); dir != "" {
-		return filepath.Abs(dir)
-	}
-	dir, err := os.UserCacheDir()
-	if err != nil {
-		return "", fmt.Errorf("no cache folder, set MIDWATCH_CACHE: %w", err)
-	}
-	return filepath.Join(dir, "midwatch"), nil
-}
-
 func (l library) path(cache string) string {
 	return filepath.Join(cache, "chdb-"+l.version+"-"+runtime.GOOS+"-"+runtime.GOARCH+".so")
 }
@@ -79,7 +68,7 @@ func Available() (reason string, ok bool) {
 	if err != nil {
 		return err.Error(), false
 	}
-	cache, err := cacheDir()
+	cache, err := testkit.Cache()
 	if err != nil {
 		return err.Error(), false
 	}
@@ -98,7 +87,7 @@ func Fetch(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	cache, err := cacheDir()
+	cache, err := testkit.Cache()
 	if err != nil {
 		return err
 	}

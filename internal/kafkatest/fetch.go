@@ -11,6 +11,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"midwatch/internal/testkit"
 )
 
 // What is fetched: the broker with all that it needs, and a logger that writes
@@ -37,15 +39,7 @@ func pom() string {
 // folder is where in the cache the archives are: MIDWATCH_CACHE, or the user's
 // cache folder. Its name holds their hash, so that others are fetched anew.
 func folder() (string, error) {
-	dir := os.Getenv("MIDWATCH_CACHE")
-	if dir == "" {
-		cache, err := os.UserCacheDir()
-		if err != nil {
-			return "", fmt.Errorf("no cache folder, set MIDWATCH_CACHE: %w", err)
-		}
-		dir = filepath.Join(cache, "midwatch")
-	}
-	dir, err := filepath.Abs(dir)
+	dir, err := testkit.Cache()
 	return filepath.Join(dir, "kafka-"+version+"-"+sum[:12]), err
 }
 

@@ -19,6 +19,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"midwatch/internal/testkit"
 )
 
 // What the listeners SASL and OAuth know.
@@ -75,7 +77,7 @@ func launch(ctx context.Context, dir string) (*Broker, error) {
 		return nil, err
 	}
 	b := &Broker{dir: dir, libs: libs, CA: filepath.Join(dir, "ca.pem"), Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem")}
-	if err := certificates(dir); err != nil {
+	if err := testkit.Certificates(dir); err != nil {
 		return nil, err
 	}
 	ports, err := freePorts(5)

@@ -18,6 +18,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"midwatch/internal/testkit"
 )
 
 // A source is a Python package that carries schemas, as a wheel, which is a
@@ -45,19 +47,6 @@ func Versions() []string { return []string{"1.6.0", "1.7.0", "1.8.0"} }
 //go:embed generate.py
 var generator []byte
 
-// cacheDir is where the schemas are kept: MIDWATCH_CACHE, or the user's cache
-// folder.
-func cacheDir() (string, error) {
-	if dir := os.Getenv("MIDWATCH_CACHE"); dir != "" {
-		return filepath.Abs(dir)
-	}
-	dir, err := os.UserCacheDir()
-	if err != nil {
-		return "", fmt.Errorf("no cache folder, set MIDWATCH_CACHE: %w", err)
-	}
-	return filepath.Join(dir, "midwatch"), nil
-}
-
 // folder is where in the cache the schemas of these sources are. Its name
 // holds a hash of what they are made of, so that others are fetched anew.
 func folder(cache string, from ...source) string {
@@ -76,7 +65,7 @@ func have(dir string) bool {
 // Available says whether the schemas are there, and if not, what to do, in a
 // sentence.
 func Available() (reason string, ok bool) {
-	cache, err := cacheDir()
+	cache, err := testkit.Cache()
 	if err != nil {
 		return err.Error(), false
 	}
@@ -98,7 +87,7 @@ func need(t testing.TB) string {
 	default:
 		t.Skipf("skipped: %s", reason)
 	}
-	cache, err := cacheDir()
+	cache, err := testkit.Cache()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +99,7 @@ func need(t testing.TB) string {
 // packages come from. Of several processes that call it at once each fetches,
 // and one's result stays. Progress goes to out.
 func Fetch(ctx context.Context, out io.Writer) error {
-	cache, err := cacheDir()
+	cache, err := testkit.Cache()
 	if err != nil {
 		return err
 	}

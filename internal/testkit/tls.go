@@ -1,4 +1,6 @@
-package kafkatest
+// Package testkit is what the servers and programs that tests fetch have in
+// common: where they are kept, and certificates for those that speak TLS.
+package testkit
 
 import (
 	"crypto/ecdsa"
@@ -15,10 +17,10 @@ import (
 	"time"
 )
 
-// certificates makes an authority of the broker's own and a certificate that
+// Certificates makes an authority of its own and a certificate that
 // it signs for 127.0.0.1 and localhost, and writes ca.pem, cert.pem, key.pem and both.pem
 // into dir.
-func certificates(dir string) error {
+func Certificates(dir string) error {
 	template := func(serial int64, name string) *x509.Certificate {
 		return &x509.Certificate{
 			SerialNumber: big.NewInt(serial),
