@@ -89,10 +89,29 @@ func (s *Store) loadIDs(ctx context.Context) error {
 			set.Free()
 		}
 	}()
-	rows, err := s.db.QueryContext(ctx, "SELECT id::VARCHAR, epoch_us(time), coalesce(operation,''), coalesce(actor,''), coalesce(code,''), "+
-		"coalesce(item_count,0), coalesce(ip,''), coalesce(mailbox_id,''), coalesce(message_id,''), coalesce(format,'') FROM events")
-	if err != nil {
+	// A part at a time: an answer lies in memory whole before its first row is read.
+	var last sql.NullInt64
+	if err := s.db.QueryRowContext(ctx, "SELECT max(rowid) FROM midwatch.main.events").Scan(&last); err != nil {
 		return fmt.Errorf("read ids of the store: %w", err)
+	}
+	for from := int64(0); last.Valid && from <= last.Int64; from += idsAtOnce {
+		if err := s.addIDs(ctx, set, from, from+idsAtOnce); err != nil {
+			return fmt.Errorf("read ids of the store: %w", err)
+		}
+	}
+	s.seen = set
+	return nil
+}
+
+// idsAtOnce is how many rows are read at once to learn which events there are.
+const idsAtOnce = 200_000
+
+// addIDs adds the events of some rows.
+func (s *Store) addIDs(ctx context.Context, set *idset.Set, from, to int64) error {
+	rows, err := s.db.QueryContext(ctx, "SELECT id::VARCHAR, epoch_us(time), coalesce(operation,''), coalesce(actor,''), coalesce(code,''), "+
+		"coalesce(item_count,0), coalesce(ip,''), coalesce(mailbox_id,''), coalesce(message_id,''), coalesce(format,'') FROM midwatch.main.events WHERE rowid >= ? AND rowid < ?", from, to)
+	if err != nil {
+		return err
 	}
 	defer rows.Close()
 	var e event.Event
@@ -114,11 +133,7 @@ func (s *Store) loadIDs(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := rows.Err(); err != nil {
-		return err
-	}
-	s.seen = set
-	return nil
+	return rows.Err()
 }
 
 // Claim implements [store.Load].
