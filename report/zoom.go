@@ -388,7 +388,7 @@ func (p TimePicture) lane(name string, ax axis, narrow bool, y float64) zoomLane
 			l.Hist = append(l.Hist, b)
 		}
 		at += histHigh + 4
-		l.Note = strings.Join(slices.DeleteFunc([]string{"up to " + number(most) + " in " + span(each), l.Note}, func(s string) bool { return s == "" }), ", ")
+		l.Note = strings.Join(slices.DeleteFunc([]string{"up to " + number(most) + " in " + brief(each), l.Note}, func(s string) bool { return s == "" }), ", ")
 	}
 	if at < y+28 {
 		at = y + 28
@@ -412,6 +412,11 @@ func (p TimePicture) lane(name string, ax axis, narrow bool, y float64) zoomLane
 		}
 	}
 	return l
+}
+
+// brief is a length of time where there is little room.
+func brief(d time.Duration) string {
+	return strings.NewReplacer(" days", " d", " day", " d", " hours", " h", " hour", " h", " minutes", " min", " minute", " min", " seconds", " s", " second", " s").Replace(span(d))
 }
 
 // joined adds a mark to a lane, or to the mark before it when it is too close.
