@@ -76,7 +76,11 @@ func (s *Server) finding(v *visit) error {
 	}
 	d := findingData{Finding: f, Campaign: c}
 	var err error
-	if d.Whole, err = part(func(b *bytes.Buffer) error { return v.sh.view.Finding(b, f.ID) }); err != nil {
+	// Ids are hashes; one with hidden characters in it is not the view's.
+	switch d.Whole, err = part(func(b *bytes.Buffer) error { return v.sh.view.Finding(b, f.ID) }); {
+	case errors.Is(err, report.ErrNoPart):
+		return notFound("finding")
+	case err != nil:
 		return err
 	}
 	if len(f.Series) > 0 {
