@@ -63,7 +63,7 @@ func newCase(t *testing.T) (*Office, string, *casefile.Case) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(exposureFile, string(b))
+	write(ExposureFile, string(b))
 	b, err = json.Marshal(notice.Index{Schema: notice.Schema, Case: "case-1", Notices: []notice.Entry{
 		{ID: "n-1", Recipient: "a@own.example", Version: notice.Version{Content: "v1", Facts: "x"}}, {ID: "n-2", Recipient: "gone\x1b@own.example", Gone: true},
 	}})
@@ -613,7 +613,7 @@ func TestKept(t *testing.T) {
 	if n, err := o.Secrets(dir); err != nil || n.Open != 2 {
 		t.Errorf("%+v %v", n, err)
 	}
-	if err := os.Remove(filepath.Join(dir, exposureFile)); err != nil {
+	if err := os.Remove(filepath.Join(dir, ExposureFile)); err != nil {
 		t.Fatal(err)
 	}
 	if n, err := o.Secrets(dir); err != nil || n != nil {

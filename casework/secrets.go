@@ -13,8 +13,8 @@ import (
 	"midwatch/report"
 )
 
-// exposureFile is what was in the mail that was reached, in a case folder.
-const exposureFile = "exposure.json"
+// ExposureFile is what was in the mail that was reached, in a case folder.
+const ExposureFile = "exposure.json"
 
 // SecretEntry is the payload of [journal.SecretState].
 type SecretEntry struct {
@@ -50,7 +50,7 @@ func SecretStates(es []journal.Entry) (states map[string]exposure.State, last ma
 
 // ReadExposure reads the exposure of a case; nil: there is none.
 func ReadExposure(dir string) (*exposure.Exposure, error) {
-	path := filepath.Join(dir, exposureFile)
+	path := filepath.Join(dir, ExposureFile)
 	f, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
@@ -141,7 +141,7 @@ type found = exposure.Exposure
 // there is none. It is not to be changed.
 func (o *Office) exposed(dir string) (*found, error) {
 	dir = filepath.Clean(dir)
-	s, err := stampOf(filepath.Join(dir, exposureFile))
+	s, err := stampOf(filepath.Join(dir, ExposureFile))
 	if err != nil {
 		return nil, err
 	}
@@ -191,5 +191,5 @@ func (o *Office) SetSecret(ctx context.Context, dir string, by By, fingerprints 
 // NotSearched says that mail was not searched, and what does.
 func NotSearched(dir string) error {
 	dir = report.Plain(dir)
-	return fmt.Errorf("%s has no %s; `midwatch exposure %s --mail PATH...` makes it", dir, exposureFile, dir)
+	return fmt.Errorf("%s has no %s; `midwatch exposure %s --mail PATH...` makes it", dir, ExposureFile, dir)
 }

@@ -19,17 +19,14 @@ type known struct {
 	secrets       int
 }
 
-// exposureFile and mostExposure: a larger one would cost more memory than a
-// subject is worth.
-const (
-	exposureFile = "exposure.json"
-	mostExposure = 64 << 20
-)
+// mostExposure bounds the exposure that is read, in bytes: a larger one would
+// cost more memory than a subject is worth.
+const mostExposure = 64 << 20
 
 // mailOf reads what is known of the messages of the case at dir, by message id.
 // An exposure of another state of the case says nothing.
 func mailOf(dir, id string) (map[string]known, error) {
-	info, err := os.Stat(filepath.Join(dir, exposureFile))
+	info, err := os.Stat(filepath.Join(dir, casework.ExposureFile))
 	if err != nil || info.Size() > mostExposure {
 		return nil, nil //nolint:nilerr // there is none, or it is not read
 	}
