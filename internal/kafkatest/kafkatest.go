@@ -163,19 +163,30 @@ func (b *Broker) Run(ctx context.Context) error {
 	b.mu.Lock()
 	b.cmd, b.ended = cmd, ended
 	b.mu.Unlock()
-	for range 600 {
-		if c, err := net.DialTimeout("tcp", b.OAuth, time.Second); err == nil {
+	// Listeners open one after the other.
+	for _, listener := range []string{b.Plain, b.SASL, b.MTLS, b.OAuth} {
+		if err := answers(ctx, listener, ended); err != nil {
+			return fmt.Errorf("the broker at %s: %w: %s", listener, err, b.tail())
+		}
+	}
+	return nil
+}
+
+// answers waits until somebody listens, or the process has ended.
+func answers(ctx context.Context, listener string, ended <-chan struct{}) error {
+	for range 1200 {
+		if c, err := net.DialTimeout("tcp", listener, time.Second); err == nil {
 			return c.Close()
 		}
 		select {
 		case <-ended:
-			return fmt.Errorf("the broker ended: %s", b.tail())
+			return errors.New("it ended")
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-	return errors.New("the broker does not answer")
+	return errors.New("it does not answer")
 }
 
 // Kill ends the broker as a crash does. What was written to it stays.
