@@ -271,6 +271,58 @@ func TestUnfinishedCommit(t *testing.T) {
 	}
 }
 
+// A load is committed although somebody else is writing, and nothing of it is
+// lost: what cannot be moved into the tables then stays in the write-ahead log.
+func TestCommitWhileOthersWrite(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "events.duckdb")
+	s, err := Open(path, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := s.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &event.Batch{Events: []event.Event{storetest.Event(1)}}
+	if _, err := l.Claim(b); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Append(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.db.Exec("INSERT INTO meta VALUES ('other', '1')"); err != nil {
+		t.Fatal(err)
+	}
+	other, err := s.db.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Exec("UPDATE meta SET value = '2' WHERE key = 'other'"); err != nil { // as tenants are assigned
+		t.Fatal(err)
+	}
+	if err := l.Commit(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if n := number(t, s, "SELECT count(*) FROM events"); n != 1 {
+		t.Errorf("%d events, want 1", n)
+	}
+	if err := other.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = Open(path, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if n := number(t, s, "SELECT count(*) FROM events"); n != 1 {
+		t.Errorf("%d events afterwards, want 1", n)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Two processes: a writer keeps everybody else out, and says so.
 func TestLocked(t *testing.T) {
 	if path := os.Getenv("MIDWATCH_TEST_LOCK"); path != "" {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/duckdb/duckdb-go/v2/mapping"
 
@@ -240,11 +241,24 @@ func (l *load) Commit(ctx context.Context) error {
 	if err := l.s.finish(ctx, l.files); err != nil {
 		return fmt.Errorf("commit files: %w", err)
 	}
-	if err := l.end(); err != nil {
-		return err
-	}
-	if _, err := l.s.db.ExecContext(ctx, "CHECKPOINT midwatch"); err != nil {
-		return fmt.Errorf("write events to disk: %w", err)
+	// The next load begins to write when this one has ended, and where somebody
+	// writes nothing can be checkpointed: first that, then the end.
+	return l.end(func() error { return l.s.checkpoint(ctx) })
+}
+
+// checkpoint moves what is committed from the write-ahead log into the tables.
+// Where somebody else writes for long it is left for the next one: the log is
+// on disk, and nothing of it is lost.
+func (s *Store) checkpoint(ctx context.Context) error {
+	for range 20 {
+		_, err := s.db.ExecContext(ctx, "CHECKPOINT midwatch")
+		switch {
+		case err == nil:
+			return nil
+		case !strings.Contains(err.Error(), "other write transactions active"):
+			return fmt.Errorf("write events to disk: %w", err)
+		}
+		time.Sleep(50 * time.Millisecond)
 	}
 	return nil
 }
@@ -340,14 +354,18 @@ func (l *load) Rollback() error {
 		w.forget() // an appender that is destroyed writes what it holds
 		err = errors.Join(err, w.exec("ROLLBACK"))
 	}
-	return errors.Join(err, l.end())
+	return errors.Join(err, l.end(nil))
 }
 
-func (l *load) end() error {
+// end closes what writes, does one last thing, and lets the next load begin.
+func (l *load) end(last func() error) error {
 	for _, w := range l.writers {
 		w.close()
 	}
 	_, err := l.s.db.Exec(fmt.Sprintf("SET threads = %d", l.s.opts.Threads))
+	if err == nil && last != nil {
+		err = last()
+	}
 	l.writers, l.idle, l.closed = nil, nil, true
 	l.s.load <- struct{}{}
 	return err

@@ -28,6 +28,7 @@ func Run(t *testing.T, open Open) {
 	t.Run("rollback", func(t *testing.T) { rollback(t, open) })
 	t.Run("concurrent append", func(t *testing.T) { concurrent(t, open) })
 	t.Run("one load at a time", func(t *testing.T) { oneLoad(t, open) })
+	t.Run("loads one after the other", func(t *testing.T) { queued(t, open) })
 	t.Run("hostile text", func(t *testing.T) { hostile(t, open) })
 	t.Run("large strings", func(t *testing.T) { large(t, open) })
 	t.Run("files and rejects", func(t *testing.T) { filesAndRejects(t, open) })
@@ -333,6 +334,45 @@ func concurrent(t *testing.T, open Open) {
 	one(t, s, `SELECT count(*) FROM events WHERE NOT raw LIKE '%"native-' || CAST(line - 1 AS VARCHAR) || '"%'`, &wrong)
 	if wrong != 0 {
 		t.Errorf("%d rows hold another row's record", wrong)
+	}
+}
+
+// Loads that wait for each other, as those of several consumers do, all succeed.
+func queued(t *testing.T, open Open) {
+	s := open(t, "a")
+	defer closeStore(t, s)
+	const workers, loads, each = 3, 15, 20
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() {
+			for i := range loads {
+				l, err := s.Begin(t.Context())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				from := (w*loads + i) * each
+				b := batch(from, from+each)
+				_, err = l.Claim(b)
+				if err == nil {
+					err = l.Append(t.Context(), b)
+				}
+				if err == nil {
+					err = l.Files(t.Context(), []store.File{{Ordinal: l.FirstFile(), Events: each}})
+				}
+				if err == nil {
+					err = l.Commit(t.Context())
+				}
+				if err != nil {
+					t.Error(err, l.Rollback())
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if n := count(t, s, "events"); n != workers*loads*each {
+		t.Errorf("%d events, want %d", n, workers*loads*each)
 	}
 }
 
