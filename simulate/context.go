@@ -10,7 +10,12 @@ import (
 
 // writeContext writes what stands beside logs in real life: the directory, a
 // table of networks, and the bodies of some mail as Graph gives them.
-func writeContext(dir string, w *world, p *plan) error {
+func writeContext(dir string, p *plan) error {
+	w := p.w
+	dir = filepath.Join(dir, ContextDir)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
 	if err := writeLines(filepath.Join(dir, "asn.csv"), func(b *bufio.Writer) {
 		b.WriteString("cidr,asn,org,kind,country\n")
 		for _, n := range w.nets {
@@ -34,8 +39,10 @@ func writeContext(dir string, w *world, p *plan) error {
 	return writeLines(filepath.Join(dir, "mail.ndjson"), func(b *bufio.Writer) { writeMail(b, w, p) })
 }
 
+// writeLines writes a file that is there when it is whole: somebody may be
+// reading the one that was there before.
 func writeLines(path string, write func(*bufio.Writer)) error {
-	f, err := os.Create(path)
+	f, err := os.Create(path + ".part")
 	if err != nil {
 		return err
 	}
@@ -44,6 +51,9 @@ func writeLines(path string, write func(*bufio.Writer)) error {
 	err = b.Flush()
 	if cerr := f.Close(); err == nil {
 		err = cerr
+	}
+	if err == nil {
+		err = os.Rename(path+".part", path)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)

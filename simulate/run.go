@@ -4,10 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"sync"
 )
 
@@ -42,33 +42,86 @@ func Run(ctx context.Context, dir string, o Options, progress func(records, byte
 	if list, err := os.ReadDir(dir); err == nil && len(list) > 0 {
 		return nil, fmt.Errorf("%s is not empty; name a new folder", dir)
 	}
-	w := newWorld(o)
-	p := newPlan(w)
+	p := newPlan(newWorld(o))
 	p.make()
-	for _, sub := range []string{LogsDir, ContextDir} {
-		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Join(dir, LogsDir), 0o755); err != nil {
+		return nil, err
+	}
+	out := newOutput(p.w, folder(filepath.Join(dir, LogsDir)))
+	if err := p.logs(ctx, out, progress); err != nil {
+		return nil, err
+	}
+	if err := writeContext(dir, p); err != nil {
+		return nil, err
+	}
+	return p.finish(dir, out)
+}
+
+// Context writes what [Run] writes into dir/context, but the answer key: what
+// has to be there before logs that come through a pipe are read.
+func Context(dir string, o Options) error {
+	o, err := o.check()
+	if err != nil {
+		return err
+	}
+	p := newPlan(newWorld(o))
+	p.make()
+	return writeContext(dir, p)
+}
+
+// Pipe writes an organization's logs into w as a tar archive, whose members are
+// parts of the files that [Run] writes: as large an organization as one likes
+// needs no room on a disk. With dir, which may hold its [Context] already,
+// everything else is written there.
+func Pipe(ctx context.Context, w io.Writer, dir string, o Options, progress func(records, bytes int64, done float64)) (*Result, error) {
+	return pipe(ctx, w, partBytes, dir, o, progress)
+}
+
+func pipe(ctx context.Context, w io.Writer, part int64, dir string, o Options, progress func(records, bytes int64, done float64)) (*Result, error) {
+	o, err := o.check()
+	if err != nil {
+		return nil, err
+	}
+	p := newPlan(newWorld(o))
+	p.make()
+	if dir != "" {
+		if err := writeContext(dir, p); err != nil {
 			return nil, err
 		}
 	}
-	out := newOutput(dir, w)
+	ar := newArchive(w, part, p.w.start)
+	out := newOutput(p.w, ar)
+	if err := p.logs(ctx, out, progress); err != nil {
+		return nil, err
+	}
+	if err := ar.close(); err != nil {
+		return nil, err
+	}
+	return p.finish(dir, out)
+}
+
+// logs makes all records and writes them.
+func (p *plan) logs(ctx context.Context, out *output, progress func(int64, int64, float64)) error {
 	defer out.discard()
 	if err := p.run(ctx, out, progress); err != nil {
-		return nil, err
+		return err
 	}
-	if err := out.close(); err != nil {
-		return nil, err
-	}
+	return out.close()
+}
+
+// finish writes what is known when the logs are written, unless dir is empty.
+func (p *plan) finish(dir string, out *output) (*Result, error) {
 	truth := p.truth(out)
-	if err := writeContext(filepath.Join(dir, ContextDir), w, p); err != nil {
-		return nil, err
-	}
-	if o.Mail {
-		if truth.Mail, err = writeMailboxes(dir, w, p); err != nil {
+	if dir != "" {
+		if p.w.o.Mail {
+			var err error
+			if truth.Mail, err = writeMailboxes(dir, p.w, p); err != nil {
+				return nil, err
+			}
+		}
+		if err := writeJSON(filepath.Join(dir, ContextDir, TruthFile), truth); err != nil {
 			return nil, err
 		}
-	}
-	if err := writeJSON(filepath.Join(dir, ContextDir, TruthFile), truth); err != nil {
-		return nil, err
 	}
 	return &Result{Truth: truth, Records: out.records, Bytes: out.bytes}, nil
 }
@@ -197,188 +250,6 @@ func (p *plan) make1(g *gen, j *job) {
 		a.emit(g, &x)
 	}
 	g.act = nil
-}
-
-// output is the files.
-type output struct {
-	dir     string
-	w       *world
-	files   map[fileKey]*sink
-	logs    []LogOf
-	records int64
-	bytes   int64
-}
-
-type fileKey struct {
-	tenant int
-	kind   kind
-}
-
-// sink is the file that is open for a tenant's log.
-type sink struct {
-	f     *os.File
-	log   LogOf
-	part  int
-	day   int
-	tail  string
-	first bool
-}
-
-// Rows after which a table goes on in another file: exports stop at 50,000
-// rows (audit log) and 100,000 (message trace).
-const (
-	ualRows   = 45_000
-	traceRows = 95_000
-)
-
-func newOutput(dir string, w *world) *output {
-	return &output{dir: dir, w: w, files: map[fileKey]*sink{}}
-}
-
-// name gives the path of a log's file, its container, and what stands before
-// and after the records.
-func (o *output) name(t *tenant, k kind, part, d int) (path, form, head, tail string) {
-	at := at(o.w.start + int64(d)*day).Format("2006-01-02")
-	entra := "entra/corp/"
-	if t.role == "test" {
-		entra = "entra/test-tenant/"
-	}
-	const pageHead, pageTail = `{"@odata.context":"https://graph.microsoft.com/beta/$metadata#auditLogs/`, "\n]}\n"
-	switch k {
-	case fUAL:
-		return "ual/ual.ndjson", "management api lines", "", ""
-	case fUALCSV:
-		return fmt.Sprintf("ual/ual-portal-%d.csv", part), "portal csv", "RecordId,CreationDate,RecordType,Operation,UserId,AuditData,AssociatedAdminUnits,AssociatedAdminUnitsNames\r\n", ""
-	case fInteractive:
-		if t.role == "test" {
-			return entra + "InteractiveSignIns.json", "graph page", pageHead + `signIns","value":[`, pageTail
-		}
-		return entra + "signins/InteractiveSignIns_" + at + ".json", "graph page", pageHead + `signIns","value":[`, pageTail
-	case fNonInteractive:
-		return entra + "insights-logs-noninteractiveusersigninlogs.ndjson", "azure monitor lines", "", ""
-	case fServicePrincipal:
-		return entra + "insights-logs-serviceprincipalsigninlogs.ndjson", "azure monitor lines", "", ""
-	case fManagedIdentity:
-		return entra + "insights-logs-managedidentitysigninlogs.ndjson", "azure monitor lines", "", ""
-	case fDirectory:
-		if t.role == "test" {
-			return entra + "insights-logs-auditlogs.ndjson", "azure monitor lines", "", ""
-		}
-		return entra + "AuditLogs.json", "graph page", pageHead + `directoryAudits","value":[`, pageTail
-	case fGraph:
-		return "graph/insights-logs-microsoftgraphactivitylogs.ndjson", "azure monitor lines", "", ""
-	case fTraceCSV:
-		return fmt.Sprintf("trace/message-trace-%d.csv", part), "historical csv", "origin_timestamp_utc,sender_address,recipient_status,message_subject,total_bytes,message_id,network_message_id,original_client_ip,directionality,connector_id,delivery_priority\r\n", ""
-	}
-	return "trace/message-trace-recent.ndjson", "get-messagetrace lines", "", ""
-}
-
-// perDay reports whether a log has a file a day.
-func perDay(t *tenant, k kind) bool { return k == fInteractive && t.role == "corporate" }
-
-// write appends a job's chunks to their files.
-func (o *output) write(j *job, g *gen) error {
-	t := o.w.tenants[j.tenant]
-	for k := range kinds {
-		c := &g.out[k]
-		if c.n == 0 {
-			continue
-		}
-		key := fileKey{j.tenant, k}
-		s := o.files[key]
-		full := s != nil && (perDay(t, k) && s.day != j.day || k == fUALCSV && s.log.Records+c.n > ualRows || k == fTraceCSV && s.log.Records+c.n > traceRows)
-		if s == nil || full {
-			part := 1
-			if full {
-				part = s.part + 1
-				if err := o.finish(s); err != nil {
-					return err
-				}
-			}
-			var err error
-			if s, err = o.create(t, k, part, j.day); err != nil {
-				return err
-			}
-			o.files[key] = s
-		}
-		b := c.b
-		if s.first && s.tail != "" {
-			b = b[1:] // the first record has no comma before it
-		}
-		s.first = false
-		if _, err := s.f.Write(b); err != nil {
-			return fmt.Errorf("%s: %w", s.log.Path, err)
-		}
-		s.log.Records += c.n
-		s.log.Bytes += int64(len(b))
-		o.records += c.n
-		o.bytes += int64(len(b))
-	}
-	return nil
-}
-
-func (o *output) create(t *tenant, k kind, part, d int) (*sink, error) {
-	path, form, head, tail := o.name(t, k, part, d)
-	full := filepath.Join(o.dir, LogsDir, filepath.FromSlash(path))
-	if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
-		return nil, err
-	}
-	f, err := os.Create(full)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := f.WriteString(head); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	o.bytes += int64(len(head))
-	return &sink{f: f, part: part, day: d, tail: tail, first: true, log: LogOf{Path: LogsDir + "/" + path, Log: logOf(k), Tenant: t.id, Form: form, Bytes: int64(len(head))}}, nil
-}
-
-func (o *output) finish(s *sink) error {
-	n, err := s.f.WriteString(s.tail)
-	s.log.Bytes += int64(n)
-	o.bytes += int64(n)
-	o.logs = append(o.logs, s.log)
-	if cerr := s.f.Close(); err == nil {
-		err = cerr
-	}
-	s.f = nil
-	if err != nil {
-		return fmt.Errorf("%s: %w", s.log.Path, err)
-	}
-	return nil
-}
-
-func (o *output) close() error {
-	for t := range o.w.tenants {
-		for k := range kinds {
-			if s := o.files[fileKey{t, k}]; s != nil && s.f != nil {
-				if err := o.finish(s); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	slices.SortFunc(o.logs, func(a, b LogOf) int {
-		switch {
-		case a.Path < b.Path:
-			return -1
-		case a.Path > b.Path:
-			return 1
-		}
-		return 0
-	})
-	return nil
-}
-
-// discard closes what an error left open.
-func (o *output) discard() {
-	for _, s := range o.files {
-		if s.f != nil {
-			s.f.Close()
-		}
-	}
 }
 
 // DefaultWorkers is how many goroutines are of use on this machine.

@@ -21,6 +21,8 @@ type simulateOptions struct {
 	start string
 	quiet bool
 	json  bool
+	// what is not written, or not into a folder
+	pipe, contextOnly bool
 }
 
 func newSimulate(std stdio) *cobra.Command {
@@ -38,6 +40,11 @@ DIR/context holds what one adds by hand (directory.csv, asn.csv), bodies of some
 mail, and truth.json, which says what happened. With --mail, DIR/mail has the
 mailboxes that were reached, as EML and mbox.
 
+With --pipe the logs go to standard output as a tar archive, which every verb
+that reads logs takes from its standard input, so that an organization of any
+size needs no room on a disk. What has to be there before them, directory.csv
+and asn.csv, --context-only writes.
+
 The same options give the same bytes. Seeds below 1000 are for development, seeds
 from 1000 on for results that are published.
 
@@ -45,7 +52,9 @@ Scenarios:
 ` + list.String(),
 		Example: `  midwatch simulate --scenario midnight --users 2000 --days 60 --seed 7 --out tenant
   midwatch investigate tenant/logs --asn tenant/context/asn.csv --directory tenant/context/directory.csv
-  midwatch simulate --scenario narrow --accounts 20 --attempts 1 --geo-match --out narrow`,
+  midwatch simulate --scenario narrow --accounts 20 --attempts 1 --geo-match --out narrow
+  midwatch simulate --users 100000 --out large --context-only
+  midwatch simulate --users 100000 --out large --pipe | midwatch ingest - --raw none --asn large/context/asn.csv --store large.duckdb`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return runSimulate(c.Context(), std, o) },
 	}
@@ -71,14 +80,21 @@ Scenarios:
 	f.StringSliceVar(&o.Logs, "logs", nil, "only these logs are handed over: "+strings.Join(simulate.LogNames(), ", ")+" (default: all)")
 	f.Float64Var(&o.Volume, "volume", 1, "factor on the benign volume that carries no signal")
 	f.BoolVar(&o.Mail, "mail", false, "write mailboxes to DIR/mail, with planted secrets and what resembles them")
+	f.BoolVar(&o.pipe, "pipe", false, "write the logs to standard output as a tar archive; without --out, nothing else")
+	f.BoolVar(&o.contextOnly, "context-only", false, "write directory.csv, asn.csv and bodies of mail only, quickly")
+	c.MarkFlagsMutuallyExclusive("pipe", "context-only")
+	c.MarkFlagsMutuallyExclusive("pipe", "json")
 	f.BoolVar(&o.json, "json", false, "print what was written as JSON")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print no progress")
 	return c
 }
 
 func runSimulate(ctx context.Context, std stdio, o simulateOptions) error {
-	if o.out == "" {
+	if o.out == "" && !o.pipe {
 		return errors.New("no folder to write; name one with --out")
+	}
+	if _, tty := terminal(std.out); o.pipe && tty {
+		return errors.New("--pipe writes an archive, and standard output is a terminal; send it to a file or to midwatch ingest -")
 	}
 	start, err := time.Parse(time.DateOnly, o.start)
 	if err != nil {
@@ -86,6 +102,13 @@ func runSimulate(ctx context.Context, std stdio, o simulateOptions) error {
 	}
 	o.Start = start
 	o.Workers = simulate.DefaultWorkers()
+	if o.contextOnly {
+		if err := simulate.Context(o.out, o.Options); err != nil {
+			return explainSimulate(err)
+		}
+		fmt.Fprintf(std.out, "Context: %s\n", filepath.Join(o.out, simulate.ContextDir))
+		return nil
+	}
 	began := now()
 	var report func(records, bytes int64, done float64)
 	if !o.quiet {
@@ -100,7 +123,15 @@ func runSimulate(ctx context.Context, std stdio, o simulateOptions) error {
 			defer fmt.Fprint(std.err, "\r\x1b[K")
 		}
 	}
-	res, err := simulate.Run(ctx, o.out, o.Options, report)
+	run := func() (*simulate.Result, error) { return simulate.Run(ctx, o.out, o.Options, report) }
+	out := std.out
+	if o.pipe {
+		run = func() (*simulate.Result, error) {
+			return simulate.Pipe(ctx, std.out, o.out, o.Options, report)
+		}
+		out = std.err
+	}
+	res, err := run()
 	if err != nil {
 		return explainSimulate(err)
 	}
@@ -114,9 +145,12 @@ func runSimulate(ctx context.Context, std stdio, o simulateOptions) error {
 			Seconds float64 `json:"seconds"`
 		}{o.out, res.Records, res.Bytes, len(res.Truth.Logs), took})
 	}
-	fmt.Fprintf(std.out, "%s records, %d MB in %d files (%.1f s, %s records/s, %.0f MB/s)\n", progress.Count(res.Records), res.Bytes/1e6, len(res.Truth.Logs),
+	fmt.Fprintf(out, "%s records, %d MB in %d files (%.1f s, %s records/s, %.0f MB/s)\n", progress.Count(res.Records), res.Bytes/1e6, len(res.Truth.Logs),
 		took, progress.Count(int64(float64(res.Records)/took)), float64(res.Bytes)/1e6/took)
-	fmt.Fprintf(std.out, "\nLogs:    %s\nContext: %s\nTruth:   %s\n", filepath.Join(o.out, simulate.LogsDir), filepath.Join(o.out, simulate.ContextDir), filepath.Join(o.out, simulate.ContextDir, simulate.TruthFile))
+	if o.pipe {
+		return nil
+	}
+	fmt.Fprintf(out, "\nLogs:    %s\nContext: %s\nTruth:   %s\n", filepath.Join(o.out, simulate.LogsDir), filepath.Join(o.out, simulate.ContextDir), filepath.Join(o.out, simulate.ContextDir, simulate.TruthFile))
 	return nil
 }
 
