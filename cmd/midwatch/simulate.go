@@ -82,10 +82,10 @@ Scenarios:
 	f.BoolVar(&o.Mail, "mail", false, "write mailboxes to DIR/mail, with planted secrets and what resembles them")
 	f.BoolVar(&o.pipe, "pipe", false, "write the logs to standard output as a tar archive; without --out, nothing else")
 	f.BoolVar(&o.contextOnly, "context-only", false, "write directory.csv, asn.csv and bodies of mail only, quickly")
-	c.MarkFlagsMutuallyExclusive("pipe", "context-only")
-	c.MarkFlagsMutuallyExclusive("pipe", "json")
 	f.BoolVar(&o.json, "json", false, "print what was written as JSON")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print no progress")
+	c.MarkFlagsMutuallyExclusive("pipe", "context-only")
+	c.MarkFlagsMutuallyExclusive("pipe", "json")
 	return c
 }
 

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package idset
+
+const populate = 0
