@@ -166,6 +166,21 @@ type Source struct {
 	Truncated   int64      `json:"truncated,omitempty"`    // events whose record was cut by its exporter
 	Destroyed   int64      `json:"destroyed,omitempty"`    // events whose nested data the exporter destroyed
 	NextPage    bool       `json:"next_page,omitempty"`    // the export ends with a link to a further page
+	Windows     []Stretch  `json:"windows,omitempty"`      // what a collector noted of stretches of a log
+}
+
+// Stretch is what a collector noted of a stretch of a log.
+type Stretch struct {
+	Tenant     string `json:"tenant,omitempty"` // whose log
+	Log        string `json:"log"`              // as the collector calls it
+	Source     string `json:"source"`           // log: ual, signin, directory, ...
+	Kind       string `json:"kind,omitempty"`   // kind of sign-in
+	From       Time   `json:"from"`             // begin
+	To         Time   `json:"to"`               // end, not included
+	Fetched    Time   `json:"fetched"`          // when; a later note of the same stretch holds
+	Differs    bool   `json:"differs"`          // two fetches of it had other records
+	OnlyFirst  int64  `json:"only_first"`       // records that only the first had
+	OnlySecond int64  `json:"only_second"`      // records that only the second had
 }
 
 // Format counts the records of a file that one format read.

@@ -21,6 +21,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -32,6 +33,8 @@ import (
 	"time"
 
 	"midwatch/casefile"
+	"midwatch/event"
+	"midwatch/parse"
 )
 
 // Log is a log of a service.
@@ -46,6 +49,8 @@ type Log interface {
 	Fetch(ctx context.Context, c *Client, w Window, got func(Answer) error) error
 	// IDs are those of the records in an answer.
 	IDs(body []byte) ([]string, error)
+	// Of is the log that a case calls it, and the kind of sign-in.
+	Of() (source event.Source, kind string)
 }
 
 // Window is a stretch of time, its end not included.
@@ -70,6 +75,7 @@ type Answer struct {
 // Config says what to fetch.
 type Config struct {
 	Dir    string
+	Tenant string // its id, as it stands in records
 	Logs   []Log
 	From   time.Time
 	To     time.Time
@@ -149,7 +155,7 @@ func one(ctx context.Context, cfg *Config, m *manifest, l Log, s *Summary) error
 			s.Known++
 			continue
 		}
-		e, err := fetch(ctx, cfg, l, w, m.times(l.Name(), w)+1)
+		e, err := fetch(ctx, cfg, l, w, m.times(l.Name(), w)+1, m.differed(l.Name(), w))
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -198,8 +204,9 @@ func windows(w Window, slice time.Duration) (out []Window) {
 	return out
 }
 
-// fetch fetches a window into a folder of its own.
-func fetch(ctx context.Context, cfg *Config, l Log, w Window, n int) (*entry, error) {
+// fetch fetches a window into a folder of its own. differed says that two
+// fetches of it did not have the same records before.
+func fetch(ctx context.Context, cfg *Config, l Log, w Window, n int, differed bool) (*entry, error) {
 	name := filepath.Join(l.Name(), w.From.UTC().Format("2006-01-02"), fmt.Sprintf("%s-%s-%d", w.From.UTC().Format("150405"), w.To.UTC().Format("150405"), n))
 	final, responses := filepath.Join(cfg.Dir, Folder, name), filepath.Join(cfg.Dir, Responses, name)
 	draft := filepath.Join(filepath.Dir(final), "."+filepath.Base(final)+".part")
@@ -226,6 +233,13 @@ func fetch(ctx context.Context, cfg *Config, l Log, w Window, n int) (*entry, er
 	}
 	e.Records = len(ids)
 	e.Fetched = casefile.TimeOf(cfg.Now())
+	if e.Differs != nil || differed && e.Verified {
+		text := note(cfg, l, e)
+		if err := write(filepath.Join(draft, Note), text); err != nil {
+			return nil, &diskError{err}
+		}
+		e.Note = &noteFile{Folder + "/" + e.Folder + "/" + Note, sum(text)}
+	}
 	// Answers that are kept beside what is read as logs go first: the window is
 	// there when its logs are.
 	if inner := filepath.Join(draft, Responses); exists(inner) {
@@ -245,6 +259,26 @@ const (
 	Folder    = "logs"
 	Responses = "responses"
 )
+
+// Note is the name of a file beside a window's answers: what is known of it that
+// a case has to know, in the form that [parse.Collected] reads.
+const Note = "midwatch-collected.json"
+
+func note(cfg *Config, l Log, e *entry) []byte {
+	source, kind := l.Of()
+	d := differs{}
+	if e.Differs != nil {
+		d = *e.Differs
+	}
+	b, err := json.Marshal(map[string]any{parse.CollectedKey: map[string]any{
+		"tenant": cfg.Tenant, "log": l.Name(), "source": source, "kind": kind, "from": e.Window.From.UTC(), "to": e.Window.To.UTC(), "fetched": e.Fetched,
+		"differs": e.Differs != nil, "only_first": d.Only1, "only_second": d.Only2,
+	}})
+	if err != nil {
+		panic(err) // of strings, numbers and times it cannot be
+	}
+	return append(b, '\n')
+}
 
 func exists(path string) bool {
 	_, err := os.Lstat(path)

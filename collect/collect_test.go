@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"midwatch/casefile"
 	"midwatch/ingest"
 	"midwatch/store"
 	"midwatch/store/duckdb"
@@ -220,7 +221,7 @@ func (s *service) config(dir string, names ...string) Config {
 		}
 	}
 	return Config{
-		Dir: dir, Logs: logs, From: time.Date(2024, 1, 12, 6, 0, 0, 0, time.UTC), To: time.Date(2024, 1, 12, 12, 0, 0, 0, time.UTC), Log: slog.New(slog.DiscardHandler), Now: s.clock,
+		Dir: dir, Tenant: "t", Logs: logs, From: time.Date(2024, 1, 12, 6, 0, 0, 0, time.UTC), To: time.Date(2024, 1, 12, 12, 0, 0, 0, time.UTC), Log: slog.New(slog.DiscardHandler), Now: s.clock,
 		Client: &Client{HTTP: s.srv.Client(), Log: slog.New(slog.DiscardHandler), Now: s.clock, Tokens: func(context.Context, string) (string, error) { return "secret-token", nil }, Sleep: func(ctx context.Context, d time.Duration) error {
 			s.mu.Lock()
 			s.waited = append(s.waited, d)
@@ -306,6 +307,13 @@ func manifested(t *testing.T, dir string) {
 	known := map[string]bool{Manifest: true}
 	for _, es := range m.done {
 		for _, e := range es {
+			if e.Note != nil {
+				p := filepath.FromSlash(e.Note.File)
+				if b, err := os.ReadFile(filepath.Join(dir, p)); err != nil || sum(b) != e.Note.SHA256 {
+					t.Errorf("%s: %v", p, err)
+				}
+				known[p] = true
+			}
 			for _, a := range e.Answers {
 				p := filepath.FromSlash(a.File)
 				b, err := os.ReadFile(filepath.Join(dir, p))
@@ -373,6 +381,67 @@ func TestVerify(t *testing.T) {
 	if sum := run(t, c); len(sum.Gaps) != 0 || sum.Records != 360 {
 		t.Errorf("of a sound service: %+v", sum)
 	}
+}
+
+// A case learns of a window whose two fetches differed, and that a later fetch
+// settled it.
+func TestNotes(t *testing.T) {
+	s := newService(t)
+	s.fill("interactiveUser", six(), 360)
+	s.now = time.Date(2024, 1, 12, 13, 0, 0, 0, time.UTC)
+	s.lose = 50
+	c := s.config(t.TempDir(), "signins_interactive")
+	c.Verify = true
+	if sum := run(t, c); len(sum.Gaps) == 0 {
+		t.Fatalf("%+v", sum)
+	}
+	before := notes(t, c.Dir)
+	if len(before) == 0 {
+		t.Fatal("no window is noted")
+	}
+	for _, x := range before {
+		if !x.Differs || x.OnlyFirst+x.OnlySecond == 0 || x.Tenant != "t" || x.Source != "signin" || x.Kind != "interactive" || x.To.Sub(x.From.Time) != time.Hour || x.Fetched.IsZero() {
+			t.Errorf("%+v", x)
+		}
+	}
+	s.lose = 0
+	s.now = s.now.Add(48 * time.Hour)
+	if sum := run(t, c); len(sum.Gaps) != 0 {
+		t.Fatalf("%+v", sum)
+	}
+	settled := 0
+	for _, x := range notes(t, c.Dir) {
+		if !x.Differs {
+			settled++
+		}
+	}
+	if settled != len(before) {
+		t.Errorf("%d windows are settled, want %d", settled, len(before))
+	}
+	if _, rejected := stored(t, filepath.Join(c.Dir, Folder)); rejected != 0 {
+		t.Errorf("%d records are rejected", rejected)
+	}
+}
+
+// notes are what a case would learn of windows.
+func notes(t *testing.T, dir string) (out []casefile.Stretch) {
+	t.Helper()
+	st, err := duckdb.Open(filepath.Join(t.TempDir(), "e.duckdb"), duckdb.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close() //nolint:errcheck // the test ends
+	if _, err := ingest.Run(t.Context(), st, []string{filepath.Join(dir, Folder)}, ingest.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	sources, err := ingest.Sources(t.Context(), st) // as another process finds them
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range sources {
+		out = append(out, x.Windows...)
+	}
+	return out
 }
 
 func TestFailures(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"midwatch/event"
 	"midwatch/report"
 )
 
@@ -33,16 +34,20 @@ func Logs(e Endpoints, tenant, workspace string) []Log {
 	const day = 24 * time.Hour
 	// Entra ID P1 and P2 keep sign-ins and audits for 30 days, without a licence
 	// for 7: what is older than the service has it answers with nothing.
-	graph := func(name, path, field, filter string) Log {
-		return &odata{name: name, base: e.Graph, path: path, field: field, filter: filter, reach: 30 * day}
+	graph := func(name, path, field, filter, kind string) Log {
+		l := &odata{name: name, base: e.Graph, path: path, field: field, filter: filter, reach: 30 * day, source: event.SignIn, kind: kind}
+		if kind == "" {
+			l.source = event.DirectoryLog
+		}
+		return l
 	}
 	logs := []Log{
-		graph("signins_interactive", "/beta/auditLogs/signIns", "createdDateTime", "signInEventTypes/any(t: t eq 'interactiveUser')"),
-		graph("signins_noninteractive", "/beta/auditLogs/signIns", "createdDateTime", "signInEventTypes/any(t: t eq 'nonInteractiveUser')"),
-		graph("signins_serviceprincipal", "/beta/auditLogs/signIns", "createdDateTime", "signInEventTypes/any(t: t eq 'servicePrincipal')"),
-		graph("signins_managedidentity", "/beta/auditLogs/signIns", "createdDateTime", "signInEventTypes/any(t: t eq 'managedIdentity')"),
-		graph("directory_audits", "/v1.0/auditLogs/directoryAudits", "activityDateTime", ""),
-		&odata{name: "message_trace", base: e.Graph, path: "/beta/admin/exchange/tracing/messageTraces", field: "receivedDateTime", reach: 90 * day, most: 10 * day},
+		graph("signins_interactive", "/beta/auditLogs/signIns", "createdDateTime", "signInEventTypes/any(t: t eq 'interactiveUser')", "interactive"),
+		graph("signins_noninteractive", "/beta/auditLogs/signIns", "createdDateTime", "signInEventTypes/any(t: t eq 'nonInteractiveUser')", "noninteractive"),
+		graph("signins_serviceprincipal", "/beta/auditLogs/signIns", "createdDateTime", "signInEventTypes/any(t: t eq 'servicePrincipal')", "service_principal"),
+		graph("signins_managedidentity", "/beta/auditLogs/signIns", "createdDateTime", "signInEventTypes/any(t: t eq 'managedIdentity')", "managed_identity"),
+		graph("directory_audits", "/v1.0/auditLogs/directoryAudits", "activityDateTime", "", ""),
+		&odata{name: "message_trace", base: e.Graph, path: "/beta/admin/exchange/tracing/messageTraces", field: "receivedDateTime", reach: 90 * day, most: 10 * day, source: event.MessageTrace},
 	}
 	for _, c := range []string{"Audit.Exchange", "Audit.AzureActiveDirectory", "Audit.SharePoint", "Audit.General"} {
 		logs = append(logs, &activity{base: e.Office, tenant: tenant, content: c})
@@ -60,11 +65,16 @@ func Logs(e Endpoints, tenant, workspace string) []Log {
 type odata struct {
 	name, base, path, field, filter string
 	reach, most                     time.Duration
+	source                          event.Source
+	kind                            string
 }
 
 func (l *odata) Name() string         { return l.name }
 func (l *odata) Reach() time.Duration { return l.reach }
 func (l *odata) Most() time.Duration  { return l.most }
+
+// Of implements [Log].
+func (l *odata) Of() (event.Source, string) { return l.source, l.kind }
 
 func (l *odata) Fetch(ctx context.Context, c *Client, w Window, got func(Answer) error) error {
 	const form = "2006-01-02T15:04:05Z"
@@ -114,6 +124,9 @@ func (l *odata) IDs(body []byte) (ids []string, err error) {
 // Source: "Office 365 Management Activity API reference": content of 7 days, a
 // list of at most 24 hours.
 type activity struct{ base, tenant, content string }
+
+// Of implements [Log].
+func (l *activity) Of() (event.Source, string) { return event.UAL, "" }
 
 func (l *activity) Name() string {
 	return "ual_" + strings.ToLower(strings.TrimPrefix(l.content, "Audit."))
@@ -197,6 +210,9 @@ func (l *activity) IDs(body []byte) (ids []string, err error) {
 // Source: "Azure Monitor Log Analytics API", query; an answer has at most
 // 500,000 rows and 100 MB, and says by an error when it was cut.
 type analytics struct{ base, workspace string }
+
+// Of implements [Log].
+func (l *analytics) Of() (event.Source, string) { return event.GraphActivity, "" }
 
 func (l *analytics) Name() string         { return "graph_activity" }
 func (l *analytics) Reach() time.Duration { return 0 } // as the workspace is set

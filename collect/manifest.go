@@ -28,6 +28,13 @@ type entry struct {
 	Verified bool          `json:"verified"`
 	Differs  *differs      `json:"differs,omitempty"`
 	Answers  []answer      `json:"answers"`
+	Note     *noteFile     `json:"note,omitempty"` // beside the answers
+}
+
+// noteFile is what a case is told of the window.
+type noteFile struct {
+	File   string `json:"file"`
+	SHA256 string `json:"sha256"`
 }
 
 // answer is a file.
@@ -110,6 +117,17 @@ func (m *manifest) add(e *entry) error {
 
 // times is how often a window was fetched.
 func (m *manifest) times(log string, w Window) int { return len(m.done[keyOf(log, w)]) }
+
+// differed reports whether the last verified fetch of a window found two that
+// did not have the same records.
+func (m *manifest) differed(log string, w Window) (yes bool) {
+	for _, e := range m.done[keyOf(log, w)] {
+		if e.Verified {
+			yes = e.Differs != nil
+		}
+	}
+	return yes
+}
 
 // covered reports whether a window was fetched at all.
 func (m *manifest) covered(log string, w Window) bool { return m.times(log, w) > 0 }

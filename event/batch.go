@@ -9,6 +9,7 @@ type Batch struct {
 	Events  []Event
 	Items   []Item
 	Rejects []Reject
+	Windows []Window
 
 	// Duplicate marks events that a store has already; the store sets it.
 	// It has the length of Events or is nil.
@@ -24,7 +25,20 @@ func (b *Batch) Reset() {
 	clear(b.Rejects)
 	b.Events, b.Items, b.Rejects = b.Events[:0], b.Items[:0], b.Rejects[:0]
 	b.Duplicate = b.Duplicate[:0]
+	b.Windows = nil
 	b.Arena.Reset()
+}
+
+// Window is what a collector noted of a stretch of a log: whether its records
+// are all that there were. It is no event.
+type Window struct {
+	Tenant, Log  string
+	Source       Source
+	Kind         string // of sign-ins, as in column workload
+	From, To     int64  // microseconds; the end is not included
+	Fetched      int64  // microseconds; a later note of the same stretch is the one that holds
+	Differs      bool   // two fetches of it had other records
+	First, Other int64  // records that only one of them had
 }
 
 // slabSize is what an Arena takes from the system at a time.

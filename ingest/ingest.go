@@ -183,6 +183,7 @@ type stats struct {
 	reasons                                 map[string]*casefile.Rejected
 	first, last                             int64
 	truncated, destroyed                    int64
+	windows                                 []casefile.Stretch
 }
 
 func (p *pipeline) stop() {
@@ -229,6 +230,12 @@ func (st *stats) add(w *worker, dups int) {
 	st.rejected += int64(len(w.batch.Rejects))
 	for f, n := range w.formats {
 		st.formats[f] += n
+	}
+	for _, x := range w.batch.Windows {
+		st.windows = append(st.windows, casefile.Stretch{
+			Tenant: strings.Clone(x.Tenant), Log: strings.Clone(x.Log), Source: strings.Clone(string(x.Source)), Kind: strings.Clone(x.Kind),
+			From: casefile.TimeMicros(x.From), To: casefile.TimeMicros(x.To), Fetched: casefile.TimeMicros(x.Fetched), Differs: x.Differs, OnlyFirst: x.First, OnlySecond: x.Other,
+		})
 	}
 	for i := range w.batch.Rejects {
 		r := &w.batch.Rejects[i]
@@ -454,7 +461,7 @@ func (p *pipeline) result(files []*source.File, barren map[account]bool) *Result
 		src := casefile.Source{
 			File: f.Ordinal, Path: f.Path, SHA256: f.SHA256, Bytes: f.Bytes, Framing: f.Framing, Encoding: f.Encoding,
 			Records: st.records, Accepted: st.accepted, Duplicates: st.duplicates,
-			Truncated: st.truncated, Destroyed: st.destroyed, NextPage: f.NextLink,
+			Truncated: st.truncated, Destroyed: st.destroyed, NextPage: f.NextLink, Windows: st.windows,
 			Formats: []casefile.Format{}, Rejected: []casefile.Rejected{},
 		}
 		if f.OuterSHA256 != f.SHA256 {

@@ -244,6 +244,10 @@ func smells(sources []casefile.Source, c casefile.Quality) (out []casefile.Smell
 			out = append(out, casefile.Smell{Kind: "rejected", File: s.Path, Count: rejected, Text: plural(int(rejected), "record", "records") + " could not be used"})
 		}
 	}
+	for _, x := range differing(sources) {
+		out = append(out, casefile.Smell{Kind: "collection", Count: x.OnlyFirst + x.OnlySecond, Text: fmt.Sprintf("two fetches of %s from %s to %s differ: %s only in the first, %d only in the second; both are here, and there may be more that neither has",
+			x.Log, x.From.UTC().Format("2006-01-02 15:04"), x.To.UTC().Format("2006-01-02 15:04"), plural(int(x.OnlyFirst), "record", "records"), x.OnlySecond)})
+	}
 	if c.Truncated > 0 {
 		out = append(out, casefile.Smell{Kind: "cut", Count: c.Truncated, Text: "records were cut by their exporter, as spreadsheets do after 32,767 characters"})
 	}

@@ -1,6 +1,7 @@
 package investigate
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -50,7 +51,7 @@ const maxHours = 24 * 400
 func legend() map[string]string {
 	return map[string]string{
 		casefile.CellSeen: "records", casefile.CellQuiet: "no record, and none has to be", casefile.CellAbsent: "no record where the tenant's rhythm expects some",
-		casefile.CellRetention: "before the log's retention, as it looks", casefile.CellPartial: "records of an export that was probably cut", casefile.CellNever: "this kind of record was never seen",
+		casefile.CellRetention: "before the log's retention, as it looks", casefile.CellPartial: "records of an export that was probably cut, or of a window of which two fetches differed", casefile.CellNever: "this kind of record was never seen",
 	}
 }
 
@@ -143,6 +144,7 @@ func (w *world) fillRow(row *casefile.MatrixRow, from time.Time, counts []int64,
 	}
 	if row.Class == allRecords {
 		markCut(row, cells, from, sources)
+		markDiffering(row, cells, from, sources)
 	}
 	row.Cells = string(cells)
 	if !ok {
@@ -208,6 +210,49 @@ func markCut(row *casefile.MatrixRow, cells []byte, from time.Time, sources []ca
 		a, b := int(s.First.Sub(from)/hour), int(s.Last.Sub(from)/hour)
 		for h := max(a, 0); h <= b && h < len(cells); h++ {
 			if cells[h] == casefile.CellSeen[0] {
+				cells[h] = casefile.CellPartial[0]
+			}
+		}
+	}
+}
+
+// differing lists the windows of which the last two fetches had other records,
+// in the order of their logs and times.
+func differing(sources []casefile.Source) (out []casefile.Stretch) {
+	type stretch struct {
+		tenant, log string
+		from, to    int64
+	}
+	last := map[stretch]casefile.Stretch{}
+	for i := range sources {
+		for _, x := range sources[i].Windows {
+			k := stretch{x.Tenant, x.Log, x.From.UnixMicro(), x.To.UnixMicro()}
+			if before, ok := last[k]; !ok || x.Fetched.After(before.Fetched.Time) {
+				last[k] = x
+			}
+		}
+	}
+	for _, x := range last {
+		if x.Differs {
+			out = append(out, x)
+		}
+	}
+	slices.SortFunc(out, func(a, b casefile.Stretch) int {
+		return cmp.Or(strings.Compare(a.Tenant, b.Tenant), strings.Compare(a.Log, b.Log), a.From.Compare(b.From.Time), a.To.Compare(b.To.Time))
+	})
+	return out
+}
+
+// markDiffering marks the hours of windows that were fetched twice and not with
+// the same records: what neither fetch had may be missing there, so that quiet
+// says nothing either.
+func markDiffering(row *casefile.MatrixRow, cells []byte, from time.Time, sources []casefile.Source) {
+	for _, x := range differing(sources) {
+		if x.Source != row.Source || x.Kind != row.Kind || x.Tenant != "" && row.Tenant != "" && x.Tenant != row.Tenant {
+			continue
+		}
+		for h := max(0, int(x.From.Sub(from).Hours())); h < len(cells) && from.Add(time.Duration(h)*hour).Before(x.To.Time); h++ {
+			if cells[h] == casefile.CellSeen[0] || cells[h] == casefile.CellQuiet[0] {
 				cells[h] = casefile.CellPartial[0]
 			}
 		}

@@ -17,5 +17,6 @@ func Formats() []Format {
 		Okta{},
 		Defender{},
 		AzureMonitor{},
+		Collected{},
 	}
 }

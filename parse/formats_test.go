@@ -24,10 +24,11 @@ var update = flag.Bool("update", false, "write the golden files")
 
 // parsed is what became of one record.
 type parsed struct {
-	format string
-	err    error
-	events []event.Event
-	items  []event.Item
+	format  string
+	err     error
+	events  []event.Event
+	items   []event.Item
+	windows []event.Window
 }
 
 // readAll reads a file of testdata: JSON lines, or a CSV with a header.
@@ -54,7 +55,7 @@ func readAll(t *testing.T, path string) []parsed {
 		for j := range batch.Events {
 			checkEvent(t, fmt.Sprintf("%s: record %d", path, i), &batch.Events[j])
 		}
-		out = append(out, parsed{format, err, batch.Events, batch.Items})
+		out = append(out, parsed{format, err, batch.Events, batch.Items, batch.Windows})
 	}
 	return out
 }
@@ -153,6 +154,9 @@ func TestGolden(t *testing.T) {
 					for _, name := range names {
 						fmt.Fprintf(&b, "\t%s: %s\n", name, m[name])
 					}
+				}
+				for _, w := range p.windows {
+					fmt.Fprintf(&b, "%d %s\n\twindow: %+v\n", i, p.format, w)
 				}
 				for _, it := range p.items {
 					fmt.Fprintf(&b, "\titem of %d: %s message=%q item=%q folder=%q subject=%q size=%d\n", it.Event, it.Kind, it.MessageID, it.ItemID, it.Folder, it.Subject, it.Size)

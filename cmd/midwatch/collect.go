@@ -117,7 +117,7 @@ func (o *collectOptions) run(ctx context.Context, std stdio) error {
 	client := &collect.Client{HTTP: &http.Client{}, Log: log, Now: now, Tokens: func(ctx context.Context, scope string) (string, error) {
 		return s.tokenFor(ctx, o.tenant, scope)
 	}}
-	sum, err := collect.Run(ctx, collect.Config{Dir: o.out, Logs: logs, From: from, To: to, Slice: time.Duration(o.slice), Late: time.Duration(o.late), Verify: o.verify, Client: client, Log: log, Now: now})
+	sum, err := collect.Run(ctx, collect.Config{Dir: o.out, Tenant: o.tenant, Logs: logs, From: from, To: to, Slice: time.Duration(o.slice), Late: time.Duration(o.late), Verify: o.verify, Client: client, Log: log, Now: now})
 	if err != nil {
 		if ctx.Err() != nil {
 			return &interrupted{"what was fetched is in " + o.out + "; the same command goes on", err}

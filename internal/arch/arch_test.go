@@ -61,7 +61,7 @@ func allowed() map[string][]string {
 		"casework":            {"casefile", "config", "detect/sigmarules", "exposure", "internal/casefolder", "investigate", "journal", "report", "respond", "respond/clock", "respond/graph", "respond/notice"},
 		"web/auth":            {"journal"},
 		"web/dossier":         {"casefile", "event", "internal/casefolder", "store"},
-		"collect":             {"casefile", "report"},
+		"collect":             {"casefile", "event", "parse", "report"},
 		"watch":               {"casefile", "ingest", "source/kafka", "store", "watch/alert"},
 		"watch/alert":         {"casefile", "report"},
 		"web":                 {"casefile", "casework", "event", "exposure", "journal", "report", "respond/clock", "respond/notice", "store", "web/audit", "web/auth", "web/dossier"},
