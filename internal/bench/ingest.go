@@ -23,7 +23,7 @@ import (
 // A measurement is one way of reading the input.
 type measurement struct {
 	name, doc string
-	run       func(j job) (records, stored int64, err error)
+	run       func(j job) (records, stored int64, err error) // nil: see [alone]
 }
 
 func measurements() []measurement {
@@ -33,6 +33,8 @@ func measurements() []measurement {
 		{"ctas", "DuckDB `CREATE TABLE AS SELECT json->>'…' ×20, json`", plain(ctas)},
 		{"read_json", "DuckDB `read_json`, 20 typed columns, no raw", plain(readJSON)},
 		{"ingest", "Midwatch: bytes to committed rows, de-duplicated, raw kept", ingestAll},
+		{aloneExtract, "ClickHouse `INSERT SELECT JSONExtract(json, 'Tuple(…20)'), json`", nil},
+		{aloneTyped, "ClickHouse `FORMAT JSONEachRow`, 20 typed columns, no raw", nil},
 		{"clickhouse", "Midwatch: the same into a ClickHouse server on the same processors", ingestAll},
 	}
 }
@@ -60,7 +62,7 @@ func ingestPart(ctx context.Context, o options) error {
 	all := map[string][]taken{}
 	for i := range o.runs {
 		for _, m := range measurements() {
-			if o.only != "" && !slices.Contains(strings.Split(o.only, ","), m.name) || m.name == "clickhouse" && !engine {
+			if o.only != "" && !slices.Contains(strings.Split(o.only, ","), m.name) || strings.HasPrefix(m.name, "clickhouse") && !engine {
 				continue
 			}
 			t, err := measure(ctx, o, m.name, in)
@@ -87,8 +89,11 @@ func engineThere() bool {
 
 // measure does a measurement once, into a store that is new.
 func measure(ctx context.Context, o options, name, in string) (t taken, err error) {
-	if name == "clickhouse" {
+	switch name {
+	case "clickhouse":
 		return intoServer(ctx, o, job{Do: name, In: in})
+	case aloneExtract, aloneTyped:
+		return alone(ctx, o, name, in)
 	}
 	file := filepath.Join(o.dir, "out.duckdb")
 	defer os.Remove(file)
@@ -140,8 +145,8 @@ func (s *servers) take(ctx context.Context, o options, j job) (t taken, err erro
 func printIngest(size int64, runs int, all map[string][]taken) {
 	mb := float64(size) / 1e6
 	fmt.Printf("%.2f GB, %d processors, median of %d (min–max)\n\n", mb/1e3, runtime.GOMAXPROCS(0), runs)
-	fmt.Println("| what | MB/s | of ctas | of read_json | of scan | CPU s | peak memory | stored / input |")
-	fmt.Println("|---|---:|---:|---:|---:|---:|---:|---:|")
+	fmt.Println("| what | MB/s | of ctas | of read_json | of ClickHouse's extraction | of scan | CPU s | peak memory | stored / input |")
+	fmt.Println("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
 	rate := func(name string) float64 {
 		if len(all[name]) == 0 {
 			return 0
@@ -175,8 +180,8 @@ func printIngest(size int64, runs int, all map[string][]taken) {
 			memory += fmt.Sprintf(", server %d MiB", server>>10)
 			cpu += fmt.Sprintf(" + %.1f server", median(ts, func(t taken) float64 { return t.Server }))
 		}
-		fmt.Printf("| %s | %.0f (%.0f–%.0f) | %s | %s | %s | %s | %s | %s |\n", m.doc, v, slow, fast,
-			ratio(v, rate("ctas")), ratio(v, rate("read_json")), ratio(v, rate("scan")), cpu, memory, disk)
+		fmt.Printf("| %s | %.0f (%.0f–%.0f) | %s | %s | %s | %s | %s | %s | %s |\n", m.doc, v, slow, fast,
+			ratio(v, rate("ctas")), ratio(v, rate("read_json")), ratio(v, rate(aloneExtract)), ratio(v, rate("scan")), cpu, memory, disk)
 	}
 	if duck, click := all["ingest"], all["clickhouse"]; len(duck) > 0 && len(click) > 0 {
 		var each []float64
