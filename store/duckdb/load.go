@@ -14,7 +14,6 @@ import (
 
 	"midwatch/event"
 	"midwatch/store"
-	"midwatch/store/idset"
 )
 
 // load implements [store.Load].
@@ -73,69 +72,6 @@ func (s *Store) Begin(ctx context.Context) (store.Load, error) {
 
 // FirstFile implements [store.Load].
 func (l *load) FirstFile() int32 { return l.first }
-
-// loadIDs reads which events the store has.
-func (s *Store) loadIDs(ctx context.Context) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.seen != nil {
-		return nil
-	}
-	set, err := idset.New()
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if s.seen != set {
-			set.Free()
-		}
-	}()
-	// A part at a time: an answer lies in memory whole before its first row is read.
-	var last sql.NullInt64
-	if err := s.db.QueryRowContext(ctx, "SELECT max(rowid) FROM midwatch.main.events").Scan(&last); err != nil {
-		return fmt.Errorf("read ids of the store: %w", err)
-	}
-	for from := int64(0); last.Valid && from <= last.Int64; from += idsAtOnce {
-		if err := s.addIDs(ctx, set, from, from+idsAtOnce); err != nil {
-			return fmt.Errorf("read ids of the store: %w", err)
-		}
-	}
-	s.seen = set
-	return nil
-}
-
-// idsAtOnce is how many rows are read at once to learn which events there are.
-const idsAtOnce = 200_000
-
-// addIDs adds the events of some rows.
-func (s *Store) addIDs(ctx context.Context, set *idset.Set, from, to int64) error {
-	rows, err := s.db.QueryContext(ctx, "SELECT id::VARCHAR, epoch_us(time), coalesce(operation,''), coalesce(actor,''), coalesce(code,''), "+
-		"coalesce(item_count,0), coalesce(ip,''), coalesce(mailbox_id,''), coalesce(message_id,''), coalesce(format,'') FROM midwatch.main.events WHERE rowid >= ? AND rowid < ?", from, to)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	var e event.Event
-	var id string
-	for rows.Next() {
-		var t *int64
-		if err := rows.Scan(&id, &t, &e.Operation, &e.Actor, &e.Code, &e.ItemCount, &e.IP, &e.MailboxID, &e.MessageID, &e.Format); err != nil {
-			return err
-		}
-		e.Time = 0
-		if t != nil {
-			e.Time = *t
-		}
-		x, ok := event.ParseID(id)
-		if !ok {
-			return fmt.Errorf("store has a malformed id %q", id)
-		}
-		if _, err := set.Add(x, set.Fingerprint(&e)); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
-}
 
 // Claim implements [store.Load].
 func (l *load) Claim(b *event.Batch) (int, error) {
