@@ -380,15 +380,22 @@ func (s *Store) AssignTenants(ctx context.Context, as []store.Assignment) error 
 	if len(as) == 0 {
 		return nil
 	}
+	// One condition for all files that go the same way: there may be thousands.
+	type way struct{ from, to string }
+	files := map[way][]string{}
+	for _, a := range as {
+		files[way{a.From, a.To}] = append(files[way{a.From, a.To}], fmt.Sprint(a.File))
+	}
 	var change, where strings.Builder
-	for i, a := range as {
-		cond := fmt.Sprintf("file = %d AND coalesce(tenant, '') = %s", a.File, dialect.Quote(a.From))
-		fmt.Fprintf(&change, "%s, %s, ", cond, dialect.Quote(a.To))
-		if i > 0 {
+	for w, list := range files {
+		cond := fmt.Sprintf("file IN (%s) AND coalesce(tenant, '') = %s", strings.Join(list, ", "), dialect.Quote(w.from))
+		fmt.Fprintf(&change, "%s, %s, ", cond, dialect.Quote(w.to))
+		if where.Len() > 0 {
 			where.WriteString(" OR ")
 		}
 		where.WriteString(cond)
 	}
+	ctx = driver.Context(ctx, driver.WithSettings(driver.Settings{"max_query_size": 1 << 28}))
 	t := s.cfg.local("events")
 	partitions := func() (out []string, err error) {
 		rows, err := s.db.QueryContext(ctx, "SELECT DISTINCT _partition_id FROM events WHERE nameless = 1 AND ("+where.String()+") ORDER BY 1")

@@ -23,7 +23,6 @@ import (
 	duckdb "github.com/duckdb/duckdb-go/v2"
 	"github.com/duckdb/duckdb-go/v2/mapping"
 
-	"midwatch/event"
 	"midwatch/store"
 	"midwatch/store/idset"
 )
@@ -249,22 +248,6 @@ func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'
 // Query implements [store.Querier].
 func (s *Store) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
 	return s.db.QueryContext(ctx, query, args...)
-}
-
-// AssignTenants implements [store.Store].
-func (s *Store) AssignTenants(ctx context.Context, as []store.Assignment) error {
-	tx, err := s.db.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	for _, a := range as {
-		_, err := tx.ExecContext(ctx, "UPDATE events SET tenant = ?, flags = flags | ? WHERE file = ? AND coalesce(tenant, '') = ?",
-			a.To, int32(event.FlagTenantInferred), a.File, a.From)
-		if err != nil {
-			return errors.Join(fmt.Errorf("assign tenants: %w", err), tx.Rollback())
-		}
-	}
-	return tx.Commit()
 }
 
 // Close implements [store.Store].

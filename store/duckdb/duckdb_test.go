@@ -208,6 +208,7 @@ func killChild(path string) {
 // A commit that dies between two of its transactions leaves nothing that
 // counts: the next load removes it first.
 func TestUnfinishedCommit(t *testing.T) {
+	inSmallParts(t)
 	path := filepath.Join(t.TempDir(), "events.duckdb")
 	s, err := Open(path, Options{})
 	if err != nil {

@@ -52,6 +52,9 @@ func (s *Store) Begin(ctx context.Context) (store.Load, error) {
 	l := &load{s: s, rejects: make(map[rejectKey]int)}
 	_, err := s.Recover(ctx)
 	if err == nil {
+		err = s.goOnAssigning(ctx)
+	}
+	if err == nil {
 		err = s.loadIDs(ctx)
 	}
 	if err == nil {
@@ -255,16 +258,28 @@ func (s *Store) Recover(ctx context.Context) (found bool, err error) {
 		return false, err
 	}
 	defer conn.Close()
-	if err := transaction(ctx, conn, []string{
-		"DELETE FROM items WHERE event IN (SELECT id FROM events WHERE file >= " + first.String + ")",
-		"DELETE FROM events WHERE file >= " + first.String,
-		"DELETE FROM rejects WHERE file >= " + first.String,
-		"DELETE FROM meta WHERE key = '" + unfinished + "'",
-	}); err != nil {
+	if err := s.remove(ctx, conn, first.String); err != nil {
 		return false, fmt.Errorf("remove what an unfinished load left: %w", err)
 	}
 	s.forget()
 	return true, nil
+}
+
+// remove removes the rows of files from an ordinal on, and last the mark of an
+// unfinished load: a part at a time, since a hundred million rows at once do
+// not fit into memory, and who dies in between is followed by one who goes on.
+func (s *Store) remove(ctx context.Context, conn *sql.Conn, first string) error {
+	var from, to sql.NullInt64
+	if err := conn.QueryRowContext(ctx, "SELECT min(rowid), max(rowid) FROM events WHERE file >= "+first).Scan(&from, &to); err != nil {
+		return err
+	}
+	for at := from.Int64; from.Valid && at <= to.Int64; at += rowsAtOnce {
+		rows := fmt.Sprintf("FROM events WHERE file >= %s AND rowid >= %d AND rowid < %d", first, at, at+rowsAtOnce)
+		if err := transaction(ctx, conn, []string{"DELETE FROM items WHERE event IN (SELECT id " + rows + ")", "DELETE " + rows}); err != nil {
+			return err
+		}
+	}
+	return transaction(ctx, conn, []string{"DELETE FROM rejects WHERE file >= " + first, "DELETE FROM meta WHERE key = '" + unfinished + "'"})
 }
 
 // forget drops the set of ids: events were removed.

@@ -523,8 +523,12 @@ func assignTenant(t *testing.T, open Open) {
 	b.Events[1].File = 9
 	b.Events[1].Tenant = ""
 	load(t, s, b)
+	as := []store.Assignment{{File: 3, To: "inferred"}}
+	for f := range int32(50_000) { // an archive has as many members as it likes
+		as = append(as, store.Assignment{File: 1000 + f, To: "inferred"})
+	}
 	for range 2 {
-		if err := s.AssignTenants(t.Context(), []store.Assignment{{File: 3, To: "inferred"}}); err != nil {
+		if err := s.AssignTenants(t.Context(), as); err != nil {
 			t.Fatal(err)
 		}
 	}
