@@ -29,8 +29,10 @@ import (
 
 // Options tune a store. The zero value means the defaults.
 type Options struct {
-	// MemoryLimit bounds DuckDB's buffers, in DuckDB's notation; default 640MB.
-	// Questions that need more spill to TempDir.
+	// MemoryLimit bounds DuckDB's buffers, in DuckDB's notation. Questions that
+	// need more spill to TempDir, and fail when they cannot. Default: 640MB, for
+	// questions to a large store a sixth of its size but at most a quarter of the
+	// machine's memory, and twice as much, up to half of it, when one failed.
 	MemoryLimit string
 	// TempDir is where DuckDB spills; default: beside the database.
 	TempDir string
@@ -72,6 +74,10 @@ type Store struct {
 
 	mu   sync.Mutex
 	seen *idset.Set // ids that are in the store; built by the first load
+
+	room   sync.Mutex
+	memory int64 // bytes that questions may take now; without Options.MemoryLimit
+	most   int64 // and at most
 }
 
 // LockedError says that another process has the database open, which DuckDB
@@ -112,9 +118,6 @@ func locked(path string, err error) error {
 // Open opens the database at path and creates it when it is not there. When
 // another process has it open, the error is a [LockedError].
 func Open(path string, opts Options) (*Store, error) {
-	if opts.MemoryLimit == "" {
-		opts.MemoryLimit = "640MB"
-	}
 	if opts.Threads == 0 {
 		opts.Threads = runtime.GOMAXPROCS(0)
 	}
@@ -124,7 +127,7 @@ func Open(path string, opts Options) (*Store, error) {
 			opts.TempDir += fmt.Sprint("-", os.Getpid())
 		}
 	}
-	_, statErr := os.Stat(path)
+	info, statErr := os.Stat(path)
 	fresh := errors.Is(statErr, os.ErrNotExist)
 	if fresh && opts.ReadOnly {
 		return nil, fmt.Errorf("open event store: %w", statErr)
@@ -132,8 +135,15 @@ func Open(path string, opts Options) (*Store, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, err
 	}
-	s := &Store{opts: opts, path: path, load: make(chan struct{}, 1)}
+	s := &Store{opts: opts, path: path, load: make(chan struct{}, 1), memory: leastMemory, most: mostMemory()}
 	s.load <- struct{}{}
+	if opts.ReadOnly {
+		s.memory = memoryFor(info.Size())
+	}
+	limit := opts.MemoryLimit
+	if limit == "" {
+		limit = fmt.Sprintf("%dMiB", s.memory>>20)
+	}
 	// The file is attached to an instance whose own database is an empty
 	// scratch file: only ATTACH takes a row group size, and the scratch file's
 	// path, free of characters that a DSN would interpret, is what the sql.DB
@@ -143,7 +153,7 @@ func Open(path string, opts Options) (*Store, error) {
 		return nil, fmt.Errorf("open event store: %w", err)
 	}
 	s.scratch = scratch
-	s.dsn = fmt.Sprintf("%s/main?threads=%d&memory_limit=%s&autoinstall_known_extensions=false&autoload_known_extensions=false", scratch, opts.Threads, opts.MemoryLimit)
+	s.dsn = fmt.Sprintf("%s/main?threads=%d&memory_limit=%s&autoinstall_known_extensions=false&autoload_known_extensions=false", scratch, opts.Threads, limit)
 	connector, err := duckdb.NewConnector(s.dsn, func(c driver.ExecerContext) error {
 		_, err := c.ExecContext(context.Background(), "USE midwatch", nil)
 		if err != nil && strings.Contains(err.Error(), "midwatch") {
@@ -247,7 +257,7 @@ func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'
 
 // Query implements [store.Querier].
 func (s *Store) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	return s.db.QueryContext(ctx, query, args...)
+	return s.patiently(ctx, func() (*sql.Rows, error) { return s.db.QueryContext(ctx, query, args...) })
 }
 
 // Close implements [store.Store].

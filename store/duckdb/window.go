@@ -13,7 +13,10 @@ import (
 
 // window is a connection on which a view stands in front of table events:
 // temporary names are looked up first.
-type window struct{ conn *sql.Conn }
+type window struct {
+	s    *Store
+	conn *sql.Conn
+}
 
 // Window implements [store.Windower].
 func (s *Store) Window(ctx context.Context, since time.Time) (store.Window, error) {
@@ -26,11 +29,11 @@ func (s *Store) Window(ctx context.Context, since time.Time) (store.Window, erro
 		_ = conn.Close()
 		return nil, fmt.Errorf("look at events since %s: %w", since.UTC().Format(time.RFC3339), err)
 	}
-	return &window{conn}, nil
+	return &window{s, conn}, nil
 }
 
 func (w *window) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	return w.conn.QueryContext(ctx, query, args...)
+	return w.s.patiently(ctx, func() (*sql.Rows, error) { return w.conn.QueryContext(ctx, query, args...) })
 }
 
 // Close gives the connection back, as it was.
