@@ -13,6 +13,7 @@ package detect
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -135,6 +136,14 @@ func Run(ctx context.Context, q store.Querier, detectors []Detector) (*Result, e
 			}
 		}
 		fs, err := d.Detect(ctx, q)
+		if errors.Is(err, store.ErrMemory) && ctx.Err() == nil {
+			// What the others found is worth more than nothing at all.
+			r.NotAssessed = append(r.NotAssessed, casefile.NotAssessed{
+				Detector: card.ID, Title: card.Title, Reason: "it did not fit into memory (" + oneLine(err) + ")",
+				Fetch: "nothing is missing: investigate on a machine with more memory, or a part of the time",
+			})
+			continue
+		}
 		if err != nil {
 			return nil, fmt.Errorf("detector %s: %w", card.ID, err)
 		}
@@ -153,6 +162,12 @@ func Run(ctx context.Context, q store.Querier, detectors []Detector) (*Result, e
 	slices.SortFunc(r.Assessed, func(a, b casefile.Assessed) int { return strings.Compare(a.Detector, b.Detector) })
 	slices.SortFunc(r.NotAssessed, func(a, b casefile.NotAssessed) int { return strings.Compare(a.Detector, b.Detector) })
 	return &r, nil
+}
+
+// oneLine is the first line of an error's text.
+func oneLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
 }
 
 // finish fills in what follows from the card and from the finding's content.

@@ -1,6 +1,9 @@
 package detect
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +13,7 @@ import (
 
 	"midwatch/casefile"
 	"midwatch/detect/detecttest"
+	"midwatch/store"
 )
 
 // TestDetectors holds each detector against what it must find and what it must
@@ -73,6 +77,32 @@ func TestDetectors(t *testing.T) {
 
 // TestOff: a detector that is given nothing to look for is not assessed, which
 // is not the same as having found nothing.
+// A detector that runs out of memory is not assessed, and the others are; any
+// other error ends the run.
+func TestOutOfMemory(t *testing.T) {
+	q := detecttest.Open(t, filepath.Join("testdata", "slow_spray", "attack.ndjson"))
+	ds := []Detector{stuck{fmt.Errorf("sign-ins: %w: Out of Memory Error: x\n\nPossible solutions", store.ErrMemory)}}
+	for _, d := range All(Settings{}) {
+		if d.Card().ID == "slow_spray" {
+			ds = append(ds, d)
+		}
+	}
+	r, err := Run(t.Context(), q, ds)
+	if err != nil || len(r.Assessed) != 1 || len(r.Findings) == 0 || len(r.NotAssessed) != 1 || r.NotAssessed[0].Detector != "stuck" || !strings.Contains(r.NotAssessed[0].Reason, "did not fit into memory") || strings.Contains(r.NotAssessed[0].Reason, "\n") {
+		t.Errorf("%+v %v", r, err)
+	}
+	if _, err := Run(t.Context(), q, []Detector{stuck{errors.New("the disk is gone")}}); err == nil {
+		t.Error("another error is passed over")
+	}
+}
+
+// stuck is a detector whose question fails.
+type stuck struct{ err error }
+
+func (stuck) Card() Card { return Card{ID: "stuck", Title: "Stuck"} }
+
+func (s stuck) Detect(context.Context, store.Querier) ([]casefile.Finding, error) { return nil, s.err }
+
 func TestOff(t *testing.T) {
 	r, err := Run(t.Context(), detecttest.Open(t, filepath.Join("testdata", "canary_account", "attack.ndjson")), []Detector{canaryAccount{}})
 	if err != nil {

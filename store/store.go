@@ -63,6 +63,10 @@ type Answer struct {
 // something else than one question.
 var ErrNotAQuestion = errors.New("not one SELECT")
 
+// ErrMemory is wrapped by the error of a question that needs more memory than
+// the engine may take.
+var ErrMemory = errors.New("the question needs more memory than the engine may take")
+
 // Store keeps events. Implementations are safe for concurrent use.
 type Store interface {
 	Querier

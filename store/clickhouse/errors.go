@@ -16,6 +16,8 @@ import (
 
 	"github.com/ClickHouse/ch-go"
 	chgo "github.com/ClickHouse/clickhouse-go/v2"
+
+	"midwatch/store"
 )
 
 // Codes of the server's errors that are acted on.
@@ -144,6 +146,11 @@ func (e *explained) Error() string {
 	return e.hint + ": " + withoutFrames(e.err.Error())
 }
 func (e *explained) Unwrap() error { return e.err }
+
+// Is says which kind of error that stores have in common it is.
+func (e *explained) Is(target error) bool {
+	return target == store.ErrMemory && code(e.err) == memoryLimit
+}
 
 // explain says what to do about an error that a person can do something about.
 func explain(err error) error {

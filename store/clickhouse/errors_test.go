@@ -17,6 +17,8 @@ import (
 	"github.com/ClickHouse/ch-go"
 	"github.com/ClickHouse/ch-go/proto"
 	chgo "github.com/ClickHouse/clickhouse-go/v2"
+
+	"midwatch/store"
 )
 
 // What is tried again, and what people are told.
@@ -74,6 +76,9 @@ func TestErrors(t *testing.T) {
 		got := explain(x.err)
 		if !errors.Is(got, x.err) || !strings.Contains(got.Error(), x.hint) || (x.hint == "") != (got.Error() == x.err.Error()) {
 			t.Errorf("%v: said %q, want %q", x.err, got, x.hint)
+		}
+		if is := errors.Is(got, store.ErrMemory); is != (code(x.err) == memoryLimit) {
+			t.Errorf("%v: of memory: %v", x.err, is)
 		}
 		if twice := explain(fmt.Errorf("more: %w", got)); twice.Error() != "more: "+got.Error() {
 			t.Errorf("%v: explained twice: %q", x.err, twice)

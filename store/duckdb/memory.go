@@ -7,6 +7,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+
+	"midwatch/store"
 )
 
 // What a store that nobody gave a limit begins with. Loads need no more,
@@ -80,8 +82,11 @@ func (s *Store) patiently(ctx context.Context, ask func() (*sql.Rows, error)) (*
 		before := s.memory
 		s.room.Unlock()
 		rows, err := ask()
-		if !outOfMemory(err) || ctx.Err() != nil || !s.raise(ctx, before) {
+		if !outOfMemory(err) || ctx.Err() != nil {
 			return rows, err
+		}
+		if !s.raise(ctx, before) {
+			return nil, fmt.Errorf("%w: %w", store.ErrMemory, err)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package duckdb
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -42,7 +43,7 @@ func TestMemoryGrows(t *testing.T) {
 		}
 		limit(32)
 		s.most = 48 << 20
-		if _, err := ask(q); err == nil || !strings.Contains(err.Error(), "Out of Memory") || s.memory != 48<<20 {
+		if _, err := ask(q); !errors.Is(err, store.ErrMemory) || !strings.Contains(err.Error(), "Out of Memory") || s.memory != 48<<20 {
 			t.Errorf("%s: the error is %v, memory %d MiB", name, err, s.memory>>20)
 		}
 	}
