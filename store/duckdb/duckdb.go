@@ -32,7 +32,7 @@ type Options struct {
 	// MemoryLimit bounds DuckDB's buffers, in DuckDB's notation. Questions that
 	// need more spill to TempDir, and fail when they cannot. Default: 640MB, for
 	// questions to a large store a sixth of its size but at most a quarter of the
-	// machine's memory, and twice as much, up to half of it, when one failed.
+	// machine's memory; a quarter more, up to half of it, when one failed.
 	MemoryLimit string
 	// TempDir is where DuckDB spills; default: beside the database.
 	TempDir string

@@ -53,8 +53,9 @@ func outOfMemory(err error) bool {
 	return err != nil && strings.Contains(err.Error(), "Out of Memory Error")
 }
 
-// raise doubles the limit after a question that ran into limit before, and
-// reports whether that is worth another try. A limit that was asked for stays.
+// raise puts a quarter on the limit after a question that ran into limit before,
+// and reports whether that is worth another try: whatever more there is, the
+// engine takes. A limit that was asked for stays.
 func (s *Store) raise(ctx context.Context, before int64) bool {
 	s.room.Lock()
 	defer s.room.Unlock()
@@ -64,7 +65,7 @@ func (s *Store) raise(ctx context.Context, before int64) bool {
 	if s.memory > before {
 		return true // another question has done it
 	}
-	next := min(2*s.memory, s.most)
+	next := min(s.memory+max(s.memory/4, leastMemory/4), s.most)
 	if next <= s.memory {
 		return false
 	}
