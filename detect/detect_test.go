@@ -99,7 +99,7 @@ func TestOutOfMemory(t *testing.T) {
 // stuck is a detector whose question fails.
 type stuck struct{ err error }
 
-func (stuck) Card() Card { return Card{ID: "stuck", Title: "Stuck"} }
+func (stuck) Card() Card { return Card{ID: "stuck", Title: "Stuck", Needs: signInNeeds()} }
 
 func (s stuck) Detect(context.Context, store.Querier) ([]casefile.Finding, error) { return nil, s.err }
 
