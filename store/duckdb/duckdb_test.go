@@ -283,21 +283,8 @@ func TestUnfinishedCommit(t *testing.T) {
 // lost: what cannot be moved into the tables then stays in the write-ahead log.
 func TestCommitWhileOthersWrite(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "events.duckdb")
-	s, err := Open(path, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := s.Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := &event.Batch{Events: []event.Event{storetest.Event(1)}}
-	if _, err := l.Claim(b); err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Append(t.Context(), b); err != nil {
-		t.Fatal(err)
-	}
+	s := opened(t, path)
+	l := begun(t, s, &event.Batch{Events: []event.Event{storetest.Event(1)}})
 	if _, err := s.db.Exec("INSERT INTO meta VALUES ('other', '1')"); err != nil {
 		t.Fatal(err)
 	}
@@ -320,9 +307,7 @@ func TestCommitWhileOthersWrite(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if s, err = Open(path, Options{}); err != nil {
-		t.Fatal(err)
-	}
+	s = opened(t, path)
 	if n := number(t, s, "SELECT count(*) FROM events"); n != 1 {
 		t.Errorf("%d events afterwards, want 1", n)
 	}

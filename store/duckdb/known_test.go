@@ -28,38 +28,23 @@ func TestLearn(t *testing.T) {
 		return e
 	}
 	path := filepath.Join(t.TempDir(), "events.duckdb")
-	s, err := Open(path, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := s.Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := opened(t, path)
+	var batches []*event.Batch
 	for from := 0; from < n; from += 5000 {
 		b := &event.Batch{}
 		for i := from; i < from+5000; i++ {
 			b.Events = append(b.Events, make1(i))
 		}
-		if d, err := l.Claim(b); err != nil || d != 0 {
-			t.Fatal(d, err)
-		}
-		if err := l.Append(t.Context(), b); err != nil {
-			t.Fatal(err)
-		}
+		batches = append(batches, b)
 	}
-	if err := l.Commit(t.Context()); err != nil {
+	if err := begun(t, s, batches...).Commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if s, err = Open(path, Options{}); err != nil {
-		t.Fatal(err)
-	}
-	if l, err = s.Begin(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	s = opened(t, path)
+	l := begun(t, s)
 	b := &event.Batch{}
 	for i := range n {
 		e := make1(i)

@@ -17,19 +17,39 @@ func inSmallParts(t *testing.T) {
 	t.Cleanup(func() { rowsAtOnce = before })
 }
 
+func opened(t *testing.T, path string) *Store {
+	t.Helper()
+	s, err := Open(path, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// begun is a load to which batches were added.
+func begun(t *testing.T, s *Store, batches ...*event.Batch) store.Load {
+	t.Helper()
+	l, err := s.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range batches {
+		if _, err := l.Claim(b); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Append(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return l
+}
+
 // Tenants are assigned a part at a time, and who dies in between is followed by
 // one who goes on.
 func TestAssignInParts(t *testing.T) {
 	inSmallParts(t)
 	path := filepath.Join(t.TempDir(), "events.duckdb")
-	s, err := Open(path, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := s.Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := opened(t, path)
 	b := &event.Batch{}
 	for i := range 500 {
 		e := storetest.Event(i)
@@ -39,12 +59,7 @@ func TestAssignInParts(t *testing.T) {
 		}
 		b.Events = append(b.Events, e)
 	}
-	if _, err := l.Claim(b); err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Append(t.Context(), b); err != nil {
-		t.Fatal(err)
-	}
+	l := begun(t, s, b)
 	if err := l.Commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -65,13 +80,8 @@ func TestAssignInParts(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if s, err = Open(path, Options{}); err != nil {
-		t.Fatal(err)
-	}
-	if l, err = s.Begin(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Rollback(); err != nil {
+	s = opened(t, path)
+	if err := begun(t, s).Rollback(); err != nil {
 		t.Fatal(err)
 	}
 	want := map[string]int64{}
