@@ -96,6 +96,22 @@ func TestOutOfMemory(t *testing.T) {
 	}
 }
 
+// What a store says about errors reaches detectors through what a run remembers.
+func TestSessionExplains(t *testing.T) {
+	s := &session{Querier: explaining{}}
+	if err := s.Explain(errors.New("code: 241")); !errors.Is(err, store.ErrMemory) {
+		t.Errorf("the error is %v", err)
+	}
+	plain := errors.New("x")
+	if err := (&session{}).Explain(plain); err != plain {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+type explaining struct{ store.Querier }
+
+func (explaining) Explain(err error) error { return fmt.Errorf("%w: %w", store.ErrMemory, err) }
+
 // stuck is a detector whose question fails.
 type stuck struct{ err error }
 

@@ -10,6 +10,14 @@ type session struct {
 	memo map[string]any
 }
 
+// Explain has the store say what to do about an error; see [store.Each].
+func (s *session) Explain(err error) error {
+	if x, ok := s.Querier.(interface{ Explain(error) error }); ok {
+		return x.Explain(err)
+	}
+	return err
+}
+
 // once answers a question that several detectors of a run share. Outside of a
 // run it asks each time.
 func once[T any](q store.Querier, name string, ask func() (T, error)) (T, error) {

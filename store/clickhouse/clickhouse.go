@@ -353,6 +353,9 @@ func (w *window) Query(ctx context.Context, query string, args ...any) (*sql.Row
 
 func (w *window) Close() error { return nil }
 
+// Explain is [Store.Explain].
+func (w *window) Explain(err error) error { return explain(err) }
+
 // question asks, of the events that satisfy a further condition.
 func (s *Store) question(ctx context.Context, events, query string, args ...any) (*sql.Rows, error) {
 	if s.cfg.cluster != "" {
