@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"midwatch/casefile"
@@ -162,5 +163,46 @@ func TestSimulatedIncidentIsFound(t *testing.T) {
 				t.Errorf("message %s of %s is not in the campaign", x.ID, m.UPN)
 			}
 		}
+	}
+}
+
+// What comes through a pipe are the same records, and what has to be there
+// before them comes without them.
+func TestSimulatedPipe(t *testing.T) {
+	options := []string{"--scenario", "midnight", "--users", "100", "--days", "12", "--seed", "5"}
+	dir, truth := simulated(t, options...)
+	counts := func(logs string) (n struct{ Records, Added, Rejected int64 }) {
+		t.Helper()
+		text := verb(t, []int{exitNothing}, "ingest", logs, "--json", "--quiet", "--raw", "none", "--asn", filepath.Join(dir, simulate.ContextDir, "asn.csv"), "--store", filepath.Join(t.TempDir(), "e.duckdb"))
+		if err := json.Unmarshal([]byte(text), &n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	piped := t.TempDir()
+	if said := verb(t, []int{exitNothing}, append([]string{"simulate", "--context-only", "--out", piped}, options...)...); !strings.Contains(said, piped) {
+		t.Errorf("it says %q", said)
+	}
+	if _, err := os.Stat(filepath.Join(piped, simulate.LogsDir)); err == nil {
+		t.Error("there are logs")
+	}
+	tar := filepath.Join(t.TempDir(), "logs.tar")
+	stream := verb(t, []int{exitNothing}, append([]string{"simulate", "--pipe", "--quiet", "--out", piped}, options...)...)
+	if err := os.WriteFile(tar, []byte(stream), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if a, b := counts(filepath.Join(dir, simulate.LogsDir)), counts(tar); a != b || a.Added == 0 || a.Rejected != 0 {
+		t.Errorf("%+v in files, %+v through the pipe", a, b)
+	}
+	var same simulate.Truth
+	b, err := os.ReadFile(filepath.Join(piped, simulate.ContextDir, simulate.TruthFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(b, &same); err != nil || len(same.Campaigns) != len(truth.Campaigns) || len(same.Campaigns) == 0 {
+		t.Errorf("the answer key has %d campaigns, want %d: %v", len(same.Campaigns), len(truth.Campaigns), err)
+	}
+	for _, args := range [][]string{{"--pipe", "--json"}, {"--pipe", "--context-only", "--out", piped}, {}} {
+		verb(t, []int{exitFailed}, append(append([]string{"simulate"}, args...), options...)...)
 	}
 }
