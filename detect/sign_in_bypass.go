@@ -63,12 +63,9 @@ func (signInBypass) Card() Card {
 
 // Detect implements [Detector].
 func (d signInBypass) Detect(ctx context.Context, q store.Querier) ([]casefile.Finding, error) {
-	if enough, err := d.enough(ctx, q); err != nil || !enough {
-		return nil, err
-	}
-	ws, err := d.windows(ctx, q)
+	ws, err := bypassWindows(ctx, q)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("tokens without a sign-in: %w", err)
 	}
 	byKey := map[bypassKey][]bypassWindow{}
 	for _, w := range ws {
@@ -181,86 +178,6 @@ func bypassSQL() string {
 		WHERE u.first_at >= c.begun + INTERVAL ` + fmt.Sprint(bypassWarmUp) + ` DAY AND u.first_at <= c.ended
 		GROUP BY 1, 2, 3, 4, 5, 6, 7
 	)`
-}
-
-// enough reports whether any application or account has as many tokens without
-// a sign-in as a window must have. Hardly ever one has, and then the question
-// about windows, which reads the tokens many times over where an engine does not
-// keep a relation (ClickHouse), need not be asked.
-func (signInBypass) enough(ctx context.Context, q store.Querier) (yes bool, err error) {
-	missing := map[bypassKey]int64{}
-	err = store.Each(ctx, q, bypassSQL()+` SELECT tenant, kind, app, who, count(*) FROM tokens WHERE found = 0 GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4`, nil, func(scan scanner) error {
-		var app, who bypassKey
-		var n int64
-		err := scan(&app.tenant, &app.kind, &app.key, &who.key, &n)
-		who.tenant, who.kind, app.of, who.of = app.tenant, app.kind, "app", "account"
-		for _, k := range []bypassKey{app, who} {
-			missing[k] += n
-			yes = yes || missing[k] >= bypassTokens
-		}
-		return err
-	})
-	if err != nil {
-		return false, fmt.Errorf("tokens without a sign-in: %w", err)
-	}
-	return yes, nil
-}
-
-// windows asks for the days and weeks of accounts and applications in which
-// nearly all tokens are missing, whatever chance says of them: they are few.
-func (signInBypass) windows(ctx context.Context, q store.Querier) ([]bypassWindow, error) {
-	// An account is judged by applications whose tokens are found as a rule.
-	query := bypassSQL() + `, by_app AS (
-		SELECT tenant AS a_tenant, kind AS a_kind, app AS a_app, count(*) AS n, sum(found) AS f FROM tokens GROUP BY tenant, kind, app
-	), keyed AS (
-		SELECT tenant, kind, 'app' AS of_what, app AS k, first_at, found FROM tokens WHERE app <> ''
-		UNION ALL SELECT t.tenant, t.kind, 'account', t.who, t.first_at, t.found FROM tokens t JOIN by_app a ON a.a_tenant = t.tenant AND a.a_kind = t.kind AND a.a_app = t.app
-			WHERE t.kind = 'people' AND t.who <> '' AND a.f >= ` + fmt.Sprint(bypassFound) + ` * a.n
-	), by_day AS (
-		SELECT tenant, kind, of_what, k, CAST(floor(epoch_us(first_at) / 86400000000) AS BIGINT) AS win, count(*) AS n, count(*) - sum(found) AS missing FROM keyed GROUP BY 1, 2, 3, 4, 5
-	), by_week AS (
-		SELECT tenant, kind, of_what, k, CAST(floor(win / 7) AS BIGINT) AS win, sum(n) AS n, sum(missing) AS missing FROM by_day GROUP BY 1, 2, 3, 4, 5
-	), cells AS (
-		SELECT tenant, kind, of_what, k, 1 AS days, win, n, missing FROM by_day
-		UNION ALL SELECT tenant, kind, of_what, k, 7, win, n, missing FROM by_week
-	), hits AS (
-		SELECT * FROM cells WHERE missing >= ` + fmt.Sprint(bypassTokens) + ` AND missing >= ` + fmt.Sprint(bypassShare) + ` * n
-	), by_key AS (
-		SELECT tenant AS k_tenant, kind AS k_kind, of_what AS k_of, k AS k_key, sum(n) AS k_n, sum(missing) AS k_missing FROM by_day WHERE k IN (SELECT k FROM hits) GROUP BY 1, 2, 3, 4
-	), by_window AS (
-		SELECT tenant AS w_tenant, kind AS w_kind, of_what AS w_of, days AS w_days, win AS w_win, sum(n) AS w_n, sum(missing) AS w_missing FROM cells GROUP BY 1, 2, 3, 4, 5
-	), by_kind AS (
-		SELECT tenant AS a_tenant, kind AS a_kind, of_what AS a_of, sum(n) AS a_n, sum(missing) AS a_missing FROM by_day GROUP BY 1, 2, 3
-	), tested AS (
-		SELECT tenant AS t_tenant, count(*) AS tests FROM cells WHERE n >= ` + fmt.Sprint(bypassTokens) + ` GROUP BY tenant
-	), beside AS (
-		SELECT h.tenant AS tenant, h.kind AS kind, h.of_what AS of_what, h.k AS k, h.days AS days, h.win AS win, h.n AS n, h.missing AS missing,
-			w.w_n - h.n AS others, w.w_missing - h.missing AS others_missing, a.a_n - y.k_n AS all_n, a.a_missing - y.k_missing AS all_missing, t.tests AS tests
-		FROM hits h
-			JOIN by_key y ON y.k_tenant = h.tenant AND y.k_kind = h.kind AND y.k_of = h.of_what AND y.k_key = h.k
-			JOIN by_window w ON w.w_tenant = h.tenant AND w.w_kind = h.kind AND w.w_of = h.of_what AND w.w_days = h.days AND w.w_win = h.win
-			JOIN by_kind a ON a.a_tenant = h.tenant AND a.a_kind = h.kind AND a.a_of = h.of_what
-			JOIN tested t ON t.t_tenant = h.tenant
-	)
-	SELECT tenant, kind, of_what, k, CAST(days AS BIGINT), win, CAST(n AS BIGINT), CAST(missing AS BIGINT), CAST(others AS DOUBLE), CAST(others_missing AS DOUBLE), CAST(all_n AS DOUBLE), CAST(all_missing AS DOUBLE), CAST(tests AS DOUBLE) FROM beside
-	WHERE all_n >= ` + fmt.Sprint(bypassOthers) + ` AND all_missing <= ` + fmt.Sprint(1-bypassFound) + ` * all_n
-	ORDER BY tenant, kind, of_what, k, days, win`
-	var out []bypassWindow
-	err := store.Each(ctx, q, query, nil, func(scan scanner) error {
-		var w bypassWindow
-		var days, win int64
-		if err := scan(&w.tenant, &w.kind, &w.of, &w.key, &days, &win, &w.n, &w.missing, &w.others, &w.othersMissing, &w.all, &w.allMissing, &w.tests); err != nil {
-			return err
-		}
-		w.from = time.Unix(win*days*86400, 0).UTC()
-		w.to = w.from.AddDate(0, 0, int(days))
-		out = append(out, w)
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("tokens without a sign-in: %w", err)
-	}
-	return out, nil
 }
 
 // binomialTail is the chance of at least k of n when each has chance p.
