@@ -75,6 +75,9 @@ type Store struct {
 	mu   sync.Mutex
 	seen *idset.Set // ids that are in the store; built by the first load
 
+	assigning sync.Mutex // tenants to events
+	resumed   bool       // what a process before was about to assign is
+
 	room   sync.Mutex
 	memory int64 // bytes that questions may take now; without Options.MemoryLimit
 	most   int64 // and at most

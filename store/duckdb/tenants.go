@@ -24,6 +24,10 @@ func (s *Store) AssignTenants(ctx context.Context, as []store.Assignment) error 
 	if len(as) == 0 {
 		return nil
 	}
+	// Two who changed the same row at once would both fail; who comes second
+	// finds nothing left to change.
+	s.assigning.Lock()
+	defer s.assigning.Unlock()
 	text, err := json.Marshal(as)
 	if err != nil {
 		return err
@@ -40,8 +44,14 @@ func (s *Store) AssignTenants(ctx context.Context, as []store.Assignment) error 
 	return nil
 }
 
-// goOnAssigning makes the assignments that a process died over.
+// goOnAssigning makes the assignments that a process died over: those that are
+// there when this one loads for the first time. Later ones are being made.
 func (s *Store) goOnAssigning(ctx context.Context) error {
+	s.assigning.Lock()
+	defer s.assigning.Unlock()
+	if s.resumed {
+		return nil
+	}
 	var texts []string
 	err := store.Each(ctx, s, "SELECT value FROM meta WHERE key = '"+unassigned+"'", nil, func(scan func(...any) error) error {
 		var text string
@@ -64,6 +74,7 @@ func (s *Store) goOnAssigning(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("assign tenants, as a process before was about to: %w", err)
 	}
+	s.resumed = true
 	return nil
 }
 

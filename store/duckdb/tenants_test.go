@@ -3,6 +3,7 @@ package duckdb
 import (
 	"encoding/json"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"midwatch/event"
@@ -15,6 +16,54 @@ func inSmallParts(t *testing.T) {
 	before := rowsAtOnce
 	rowsAtOnce = 7
 	t.Cleanup(func() { rowsAtOnce = before })
+}
+
+// Consumers that share a store assign tenants while others load, and the same
+// ones at the same time, since each looks at all that is there.
+func TestAssignWhileOthersLoad(t *testing.T) {
+	s := opened(t, filepath.Join(t.TempDir(), "events.duckdb"))
+	var wg sync.WaitGroup
+	const workers, loads, each = 3, 12, 50
+	for w := range workers {
+		wg.Go(func() {
+			for i := range loads {
+				b := &event.Batch{}
+				for n := range each {
+					e := storetest.Event((w*loads+i)*each + n)
+					e.File, e.Tenant = int32(w*loads+i), ""
+					b.Events = append(b.Events, e)
+				}
+				l, err := s.Begin(t.Context())
+				if err == nil {
+					_, err = l.Claim(b)
+				}
+				if err == nil {
+					err = l.Append(t.Context(), b)
+				}
+				if err == nil {
+					err = l.Commit(t.Context())
+				}
+				var as []store.Assignment
+				for f := range workers * loads {
+					as = append(as, store.Assignment{File: int32(f), To: "a"})
+				}
+				if err == nil {
+					err = s.AssignTenants(t.Context(), as)
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if n := number(t, s, "SELECT count(*) FROM events WHERE tenant = 'a' AND flags & 256 > 0"); n != workers*loads*each {
+		t.Errorf("%d events have their tenant, want %d", n, workers*loads*each)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func opened(t *testing.T, path string) *Store {
