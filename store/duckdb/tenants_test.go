@@ -23,7 +23,7 @@ func inSmallParts(t *testing.T) {
 func TestAssignWhileOthersLoad(t *testing.T) {
 	s := opened(t, filepath.Join(t.TempDir(), "events.duckdb"))
 	var wg sync.WaitGroup
-	const workers, loads, each = 3, 12, 50
+	const workers, loads, each = 3, 12, 500
 	for w := range workers {
 		wg.Go(func() {
 			for i := range loads {
@@ -59,6 +59,24 @@ func TestAssignWhileOthersLoad(t *testing.T) {
 	}
 	wg.Wait()
 	if n := number(t, s, "SELECT count(*) FROM events WHERE tenant = 'a' AND flags & 256 > 0"); n != workers*loads*each {
+		t.Errorf("%d events have their tenant, want %d", n, workers*loads*each)
+	}
+	var as []store.Assignment
+	for f := range int32(workers * loads) {
+		as = append(as, store.Assignment{File: f, From: "a", To: "b"})
+	}
+	begin := make(chan struct{})
+	for range 8 {
+		wg.Go(func() {
+			<-begin
+			if err := s.AssignTenants(t.Context(), as); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	close(begin)
+	wg.Wait()
+	if n := number(t, s, "SELECT count(*) FROM events WHERE tenant = 'b'"); n != workers*loads*each {
 		t.Errorf("%d events have their tenant, want %d", n, workers*loads*each)
 	}
 	if err := s.Close(); err != nil {
