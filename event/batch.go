@@ -32,13 +32,14 @@ func (b *Batch) Reset() {
 // Window is what a collector noted of a stretch of a log: whether its records
 // are all that there were. It is no event.
 type Window struct {
-	Tenant, Log  string
-	Source       Source
-	Kind         string // of sign-ins, as in column workload
-	From, To     int64  // microseconds; the end is not included
-	Fetched      int64  // microseconds; a later note of the same stretch is the one that holds
-	Differs      bool   // two fetches of it had other records
-	First, Other int64  // records that only one of them had
+	Tenant, Log string
+	Source      Source
+	Kind        string // of sign-ins, as in column workload
+	From, To    int64  // microseconds; the end is not included
+	Fetched     int64  // microseconds; a later note of the same stretch is the one that holds
+	Differs     bool   // two fetches of it had other records
+
+	OnlyFirst, OnlySecond int64 // records that only one of them had
 }
 
 // slabSize is what an Arena takes from the system at a time.

@@ -234,7 +234,7 @@ func (st *stats) add(w *worker, dups int) {
 	for _, x := range w.batch.Windows {
 		st.windows = append(st.windows, casefile.Stretch{
 			Tenant: strings.Clone(x.Tenant), Log: strings.Clone(x.Log), Source: strings.Clone(string(x.Source)), Kind: strings.Clone(x.Kind),
-			From: casefile.TimeMicros(x.From), To: casefile.TimeMicros(x.To), Fetched: casefile.TimeMicros(x.Fetched), Differs: x.Differs, OnlyFirst: x.First, OnlySecond: x.Other,
+			From: casefile.TimeMicros(x.From), To: casefile.TimeMicros(x.To), Fetched: casefile.TimeMicros(x.Fetched), Differs: x.Differs, OnlyFirst: x.OnlyFirst, OnlySecond: x.OnlySecond,
 		})
 	}
 	for i := range w.batch.Rejects {

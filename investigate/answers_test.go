@@ -371,10 +371,11 @@ func TestSilentTimes(t *testing.T) {
 // Of a window of which two fetches differed neither quiet nor number is to be
 // trusted, until a later fetch of it agrees with itself.
 func TestDifferingWindows(t *testing.T) {
+	const tenant, other = "11111111-2222-3333-4444-555555555555", "99999999-2222-3333-4444-555555555555"
 	from := time.Date(2024, 1, 12, 0, 0, 0, 0, time.UTC)
 	at := func(h int) casefile.Time { return casefile.TimeOf(from.Add(time.Duration(h) * time.Hour)) }
 	stretch := func(h, fetched int, differs bool) casefile.Stretch {
-		x := casefile.Stretch{Tenant: "t", Log: "signins_interactive", Source: "signin", Kind: "interactive", From: at(h), To: at(h + 1), Fetched: at(fetched), Differs: differs}
+		x := casefile.Stretch{Tenant: tenant, Log: "signins_interactive", Source: "signin", Kind: "interactive", From: at(h), To: at(h + 1), Fetched: at(fetched), Differs: differs}
 		if differs {
 			x.OnlyFirst, x.OnlySecond = 2, 1
 		}
@@ -391,18 +392,19 @@ func TestDifferingWindows(t *testing.T) {
 		row  casefile.MatrixRow
 		want string
 	}{
-		{casefile.MatrixRow{Tenant: "t", Source: "signin", Kind: "interactive"}, seen + casefile.CellPartial + seen + casefile.CellPartial + seen + absent + seen + absent},
-		{casefile.MatrixRow{Tenant: "t", Source: "signin", Kind: "noninteractive"}, before},
-		{casefile.MatrixRow{Tenant: "u", Source: "signin", Kind: "interactive"}, before},
-		{casefile.MatrixRow{Tenant: "t", Source: "ual"}, before},
+		{casefile.MatrixRow{Tenant: tenant, Source: "signin", Kind: "interactive"}, seen + casefile.CellPartial + seen + casefile.CellPartial + seen + absent + seen + absent},
+		{casefile.MatrixRow{Tenant: tenant, Source: "signin", Kind: "noninteractive"}, before},
+		{casefile.MatrixRow{Tenant: other, Source: "signin", Kind: "interactive"}, before},
+		{casefile.MatrixRow{Tenant: tenant, Source: "ual"}, before},
+		{casefile.MatrixRow{Tenant: "contoso.com", Source: "signin", Kind: "interactive"}, seen + casefile.CellPartial + seen + casefile.CellPartial + seen + absent + seen + absent},
 	} {
 		cells := []byte(before)
-		markDiffering(&x.row, cells, from, sources)
+		markDoubted(&x.row, cells, from, differing(sources))
 		if string(cells) != x.want {
 			t.Errorf("%+v: %s, want %s", x.row, cells, x.want)
 		}
 	}
-	got := smells(sources, casefile.Quality{})
+	got := smells(sources, differing(sources), casefile.Quality{})
 	if len(got) != 3 || got[0].Kind != "collection" || got[0].Count != 3 || got[0].Text != "two fetches of signins_interactive from 2024-01-12 01:00 to 2024-01-12 02:00 differ: 2 records only in the first, 1 only in the second; both are here, and there may be more that neither has" {
 		t.Errorf("%+v", got)
 	}

@@ -35,11 +35,12 @@ func (w *world) coverage(ctx context.Context, q store.Querier, sources []casefil
 			c.Quality.Rejected += r.Count
 		}
 	}
-	c.Smells = smells(sources, c.Quality)
+	doubted := differing(sources)
+	c.Smells = smells(sources, doubted, c.Quality)
 	if c.MailAccess, err = w.mailCoverage(ctx, q); err != nil {
 		return c, fmt.Errorf("coverage of mail access: %w", err)
 	}
-	w.matrix(by, &c, sources)
+	w.matrix(by, &c, sources, doubted)
 	return c, nil
 }
 
@@ -223,7 +224,7 @@ func (w *world) quality(ctx context.Context, q store.Querier, c *casefile.Qualit
 }
 
 // smells finds signs that an export is not complete.
-func smells(sources []casefile.Source, c casefile.Quality) (out []casefile.Smell) {
+func smells(sources []casefile.Source, doubted []casefile.Stretch, c casefile.Quality) (out []casefile.Smell) {
 	for _, s := range sources {
 		for _, n := range cutSizes() {
 			if s.Records == n && s.Framing != "messages" { // how many of a topic are read at once is our own doing
@@ -244,7 +245,7 @@ func smells(sources []casefile.Source, c casefile.Quality) (out []casefile.Smell
 			out = append(out, casefile.Smell{Kind: "rejected", File: s.Path, Count: rejected, Text: plural(int(rejected), "record", "records") + " could not be used"})
 		}
 	}
-	for _, x := range differing(sources) {
+	for _, x := range doubted {
 		out = append(out, casefile.Smell{Kind: "collection", Count: x.OnlyFirst + x.OnlySecond, Text: fmt.Sprintf("two fetches of %s from %s to %s differ: %s only in the first, %d only in the second; both are here, and there may be more that neither has",
 			x.Log, x.From.UTC().Format("2006-01-02 15:04"), x.To.UTC().Format("2006-01-02 15:04"), plural(int(x.OnlyFirst), "record", "records"), x.OnlySecond)})
 	}

@@ -56,7 +56,7 @@ func legend() map[string]string {
 }
 
 // matrix lays coverage out by the hour.
-func (w *world) matrix(by map[logKey]map[time.Time]hourCell, c *casefile.Coverage, sources []casefile.Source) {
+func (w *world) matrix(by map[logKey]map[time.Time]hourCell, c *casefile.Coverage, sources []casefile.Source, doubted []casefile.Stretch) {
 	m := &c.Matrix
 	m.Legend = legend()
 	if w.to.IsZero() {
@@ -108,7 +108,7 @@ func (w *world) matrix(by map[logKey]map[time.Time]hourCell, c *casefile.Coverag
 			m.Rows = append(m.Rows, row)
 			continue
 		}
-		w.fillRow(&row, from, counts[k], sources)
+		w.fillRow(&row, from, counts[k], sources, doubted)
 		m.Rows = append(m.Rows, row)
 		if s := retentionWords(&row, w.to); s != "" && k.class == allRecords {
 			c.Retention = append(c.Retention, s)
@@ -117,7 +117,7 @@ func (w *world) matrix(by map[logKey]map[time.Time]hourCell, c *casefile.Coverag
 }
 
 // fillRow writes a row's cells from its counts.
-func (w *world) fillRow(row *casefile.MatrixRow, from time.Time, counts []int64, sources []casefile.Source) {
+func (w *world) fillRow(row *casefile.MatrixRow, from time.Time, counts []int64, sources []casefile.Source, doubted []casefile.Stretch) {
 	cells := make([]byte, len(counts))
 	for h, n := range counts {
 		row.Records += n
@@ -144,7 +144,7 @@ func (w *world) fillRow(row *casefile.MatrixRow, from time.Time, counts []int64,
 	}
 	if row.Class == allRecords {
 		markCut(row, cells, from, sources)
-		markDiffering(row, cells, from, sources)
+		markDoubted(row, cells, from, doubted)
 	}
 	row.Cells = string(cells)
 	if !ok {
@@ -243,21 +243,25 @@ func differing(sources []casefile.Source) (out []casefile.Stretch) {
 	return out
 }
 
-// markDiffering marks the hours of windows that were fetched twice and not with
+// markDoubted marks the hours of windows that were fetched twice and not with
 // the same records: what neither fetch had may be missing there, so that quiet
-// says nothing either.
-func markDiffering(row *casefile.MatrixRow, cells []byte, from time.Time, sources []casefile.Source) {
-	for _, x := range differing(sources) {
-		if x.Source != row.Source || x.Kind != row.Kind || x.Tenant != "" && row.Tenant != "" && x.Tenant != row.Tenant {
+// says nothing either. A collector may know a tenant by one of its domains,
+// which rows do not have; then the log's rows of all tenants are marked.
+func markDoubted(row *casefile.MatrixRow, cells []byte, from time.Time, doubted []casefile.Stretch) {
+	for _, x := range doubted {
+		if x.Source != row.Source || x.Kind != row.Kind || isGUID(x.Tenant) && isGUID(row.Tenant) && x.Tenant != row.Tenant {
 			continue
 		}
-		for h := max(0, int(x.From.Sub(from).Hours())); h < len(cells) && from.Add(time.Duration(h)*hour).Before(x.To.Time); h++ {
+		for h := max(0, int(x.From.Sub(from)/hour)); h < len(cells) && from.Add(time.Duration(h)*hour).Before(x.To.Time); h++ {
 			if cells[h] == casefile.CellSeen[0] || cells[h] == casefile.CellQuiet[0] {
 				cells[h] = casefile.CellPartial[0]
 			}
 		}
 	}
 }
+
+// isGUID reports whether a tenant is named by its id, and not by a domain.
+func isGUID(tenant string) bool { return len(tenant) == 36 && strings.Count(tenant, "-") == 4 }
 
 // formatOf reports whether a format reads records of a log.
 func formatOf(format, source string) bool {

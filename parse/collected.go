@@ -32,7 +32,7 @@ func (Collected) Parse(r *Record, s *Sink) error {
 	v := r.Value.Get(CollectedKey)
 	w := event.Window{
 		Tenant: s.Lower(text(v.Get("tenant"))), Log: s.Bytes(text(v.Get("log"))), Source: event.Source(s.Bytes(text(v.Get("source")))), Kind: s.Bytes(text(v.Get("kind"))),
-		Differs: v.GetBool("differs"), First: v.GetInt64("only_first"), Other: v.GetInt64("only_second"),
+		Differs: v.GetBool("differs"), OnlyFirst: v.GetInt64("only_first"), OnlySecond: v.GetInt64("only_second"),
 	}
 	for _, x := range []struct {
 		name string

@@ -3,7 +3,6 @@ package simulate
 import (
 	"archive/tar"
 	"bufio"
-	"bytes"
 	"fmt"
 	"io"
 	"math"
@@ -18,9 +17,15 @@ import (
 // place is where the files of logs go to.
 type place interface {
 	// create opens a part of a file, and says what it is called there.
-	create(name string, part int) (io.WriteCloser, string, error)
+	create(name string, part int) (partFile, string, error)
 	// most is after how many bytes a file goes on in another part.
 	most() int64
+}
+
+// partFile is a part of a log that is being written.
+type partFile interface {
+	io.WriteCloser
+	discard() // in the place of Close, when it will be of no use
 }
 
 // folder is a place on a disk, where files are as long as they get.
@@ -28,14 +33,21 @@ type folder string
 
 func (f folder) most() int64 { return math.MaxInt64 }
 
-func (f folder) create(name string, _ int) (io.WriteCloser, string, error) {
+func (f folder) create(name string, _ int) (partFile, string, error) {
 	full := filepath.Join(string(f), filepath.FromSlash(name))
 	if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
 		return nil, "", err
 	}
 	w, err := os.Create(full)
-	return w, name, err
+	if err != nil {
+		return nil, "", err
+	}
+	return diskFile{w}, name, nil
 }
+
+type diskFile struct{ *os.File }
+
+func (f diskFile) discard() { f.Close() }
 
 // archive is a tar stream. A member's length stands before it, so that members
 // are held in memory until they are whole.
@@ -58,38 +70,39 @@ func newArchive(w io.Writer, part, start int64) *archive {
 
 func (a *archive) most() int64 { return a.part }
 
-func (a *archive) create(name string, part int) (io.WriteCloser, string, error) {
+func (a *archive) create(name string, part int) (partFile, string, error) {
 	ext := path.Ext(name)
 	name = fmt.Sprintf("%s-%05d%s", strings.TrimSuffix(name, ext), part, ext)
 	m := &member{archive: a, name: name}
 	if n := len(a.free); n > 0 {
-		m.b, a.free = *bytes.NewBuffer(a.free[n-1]), a.free[:n-1]
+		m.b, a.free = a.free[n-1], a.free[:n-1]
 	}
 	return m, name, nil
 }
 
-// member is a part of a log that is being written.
+// member is a file of it.
 type member struct {
-	archive   *archive
-	name      string
-	b         bytes.Buffer
-	abandoned bool
+	archive *archive
+	name    string
+	b       []byte
 }
 
-func (m *member) Write(p []byte) (int, error) { return m.b.Write(p) }
+func (m *member) Write(p []byte) (int, error) {
+	m.b = append(m.b, p...)
+	return len(p), nil
+}
 
 func (m *member) Close() error {
-	if m.abandoned {
-		return nil
-	}
 	a := m.archive
-	if err := a.tar.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: LogsDir + "/" + m.name, Size: int64(m.b.Len()), Mode: 0o644, ModTime: a.when, Format: tar.FormatPAX}); err != nil {
+	if err := a.tar.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: LogsDir + "/" + m.name, Size: int64(len(m.b)), Mode: 0o644, ModTime: a.when, Format: tar.FormatPAX}); err != nil {
 		return err
 	}
-	_, err := a.tar.Write(m.b.Bytes())
-	a.free = append(a.free, m.b.Bytes()[:0])
+	_, err := a.tar.Write(m.b)
+	a.free = append(a.free, m.b[:0])
 	return err
 }
+
+func (m *member) discard() {}
 
 func (a *archive) close() error {
 	if err := a.tar.Close(); err != nil {
@@ -115,7 +128,7 @@ type fileKey struct {
 
 // sink is the file that is open for a tenant's log.
 type sink struct {
-	f     io.WriteCloser
+	f     partFile
 	log   LogOf
 	part  int
 	day   int
@@ -223,7 +236,7 @@ func (o *output) create(t *tenant, k kind, part, d int) (*sink, error) {
 		return nil, err
 	}
 	if _, err := io.WriteString(f, head); err != nil {
-		f.Close()
+		f.discard()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	o.bytes += int64(len(head))
@@ -255,26 +268,15 @@ func (o *output) close() error {
 			}
 		}
 	}
-	slices.SortFunc(o.logs, func(a, b LogOf) int {
-		switch {
-		case a.Path < b.Path:
-			return -1
-		case a.Path > b.Path:
-			return 1
-		}
-		return 0
-	})
+	slices.SortFunc(o.logs, func(a, b LogOf) int { return strings.Compare(a.Path, b.Path) })
 	return nil
 }
 
 // discard closes what an error left open.
 func (o *output) discard() {
 	for _, s := range o.files {
-		if a, ok := s.f.(*member); ok {
-			a.abandoned = true
-		}
 		if s.f != nil {
-			s.f.Close()
+			s.f.discard()
 		}
 	}
 }

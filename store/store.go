@@ -9,9 +9,13 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"midwatch/event"
@@ -113,6 +117,34 @@ type Load interface {
 type Assignment struct {
 	File     int32
 	From, To string
+}
+
+// Way is the files whose events of one tenant belong to another.
+type Way struct {
+	From, To string
+	Files    []int32 // in ascending order
+}
+
+// Ways puts assignments together that differ in the file only: an archive may
+// have thousands of members. They come in the order of their tenants.
+func Ways(as []Assignment) []Way {
+	type ends struct{ from, to string }
+	files := map[ends][]int32{}
+	for _, a := range as {
+		files[ends{a.From, a.To}] = append(files[ends{a.From, a.To}], a.File)
+	}
+	var out []Way
+	for e, list := range files {
+		slices.Sort(list)
+		out = append(out, Way{e.from, e.to, list})
+	}
+	slices.SortFunc(out, func(a, b Way) int { return cmp.Or(strings.Compare(a.From, b.From), strings.Compare(a.To, b.To)) })
+	return out
+}
+
+// List writes the files as the list of an SQL IN.
+func (w Way) List() string {
+	return strings.Trim(strings.ReplaceAll(fmt.Sprint(w.Files), " ", ", "), "[]")
 }
 
 // MaxFiles is how many files one load may hold. Stores that several processes

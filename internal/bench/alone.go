@@ -28,23 +28,13 @@ func alone(ctx context.Context, o options, name, in string) (t taken, err error)
 		return t, err
 	}
 	defer func() { err = errors.Join(err, s.end()) }()
-	var fields, names, table strings.Builder
-	for i, c := range columns() {
-		if i > 0 {
-			fields.WriteString(", ")
-			names.WriteString(", ")
-			table.WriteString(", ")
-		}
-		fmt.Fprintf(&fields, "%s String", c)
-		fmt.Fprintf(&names, "x.%s", c)
-		fmt.Fprintf(&table, "%s String", c)
-	}
-	insert := "INSERT INTO bench.t FORMAT JSONEachRow"
+	fields := strings.Join(columns(), " String, ") + " String"
+	table, insert := fields, "INSERT INTO bench.t FORMAT JSONEachRow"
 	if name == aloneExtract {
-		table.WriteString(", json String")
-		insert = "INSERT INTO bench.t SELECT " + names.String() + ", json FROM (SELECT JSONExtract(json, 'Tuple(" + fields.String() + ")') AS x, json FROM input('json String')) FORMAT LineAsString"
+		table += ", json String"
+		insert = "INSERT INTO bench.t SELECT x." + strings.Join(columns(), ", x.") + ", json FROM (SELECT JSONExtract(json, 'Tuple(" + fields + ")') AS x, json FROM input('json String')) FORMAT LineAsString"
 	}
-	for _, q := range []string{"CREATE DATABASE bench", "CREATE TABLE bench.t (" + table.String() + ") ENGINE = MergeTree ORDER BY tuple()"} {
+	for _, q := range []string{"CREATE DATABASE bench", "CREATE TABLE bench.t (" + table + ") ENGINE = MergeTree ORDER BY tuple()"} {
 		if _, err := s.Nodes[0].Query(ctx, q); err != nil {
 			return t, err
 		}

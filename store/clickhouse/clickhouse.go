@@ -383,16 +383,10 @@ func (s *Store) AssignTenants(ctx context.Context, as []store.Assignment) error 
 	if len(as) == 0 {
 		return nil
 	}
-	// One condition for all files that go the same way: there may be thousands.
-	type way struct{ from, to string }
-	files := map[way][]string{}
-	for _, a := range as {
-		files[way{a.From, a.To}] = append(files[way{a.From, a.To}], fmt.Sprint(a.File))
-	}
 	var change, where strings.Builder
-	for w, list := range files {
-		cond := fmt.Sprintf("file IN (%s) AND coalesce(tenant, '') = %s", strings.Join(list, ", "), dialect.Quote(w.from))
-		fmt.Fprintf(&change, "%s, %s, ", cond, dialect.Quote(w.to))
+	for _, w := range store.Ways(as) {
+		cond := fmt.Sprintf("file IN (%s) AND coalesce(tenant, '') = %s", w.List(), dialect.Quote(w.From))
+		fmt.Fprintf(&change, "%s, %s, ", cond, dialect.Quote(w.To))
 		if where.Len() > 0 {
 			where.WriteString(" OR ")
 		}

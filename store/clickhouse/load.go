@@ -111,9 +111,7 @@ func (s *Store) begin(ctx context.Context) (*load, error) {
 		return nil, err
 	}
 	l := &load{s: s, me: me, rejects: map[rejectKey]int{}, sent: map[string]int64{}, held: map[shelf]bool{}, idle: make(chan *block, blocks), full: make(chan *block)}
-	if l.set, err = idset.New(); err != nil {
-		return nil, err
-	}
+	l.set = idset.New()
 	err = s.again(ctx, func() error {
 		return store.Each(ctx, s, "SELECT source, coalesce(CAST(floor(epoch_us(time) / 86400000000) AS BIGINT), ?) AS d, count(*) FROM events GROUP BY source, d", []any{noDay}, func(scan func(...any) error) error {
 			var k shelf

@@ -25,10 +25,7 @@ func (s *Store) loadIDs(ctx context.Context) error {
 	if s.seen != nil {
 		return nil
 	}
-	set, err := idset.New()
-	if err != nil {
-		return err
-	}
+	set := idset.New()
 	if err := s.learn(ctx, set); err != nil {
 		set.Free()
 		return fmt.Errorf("read ids of the store: %w", err)
@@ -58,7 +55,10 @@ func (s *Store) learn(ctx context.Context, set *idset.Set) error {
 	for range min(2, runtime.GOMAXPROCS(0)) {
 		wg.Go(func() {
 			k := &knower{set: set, mu: &mu}
-			err := k.connect(s.low)
+			var err error
+			if mapping.Connect(s.low, &k.conn) == mapping.StateError {
+				err = errors.New("duckdb: no connection")
+			}
 			for err == nil {
 				from := next.Add(idsAtOnce) - idsAtOnce
 				if from > last.Int64 {
@@ -89,13 +89,6 @@ type knower struct {
 	conn mapping.Connection
 	ids  []event.ID
 	fps  []uint32
-}
-
-func (k *knower) connect(db mapping.Database) error {
-	if mapping.Connect(db, &k.conn) == mapping.StateError {
-		return errors.New("duckdb: no connection")
-	}
-	return nil
 }
 
 // rows adds the events of some rows.

@@ -5,8 +5,6 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
-	"slices"
-	"strings"
 
 	"midwatch/event"
 	"midwatch/store"
@@ -83,16 +81,9 @@ func (s *Store) goOnAssigning(ctx context.Context) error {
 var rowsAtOnce int64 = 1 << 20
 
 func (s *Store) assign(ctx context.Context, as []store.Assignment) error {
-	// One pass for all files that go the same way.
-	type way struct{ from, to string }
-	files := map[way][]int32{}
-	for _, a := range as {
-		files[way{a.From, a.To}] = append(files[way{a.From, a.To}], a.File)
-	}
-	for w, list := range files {
-		slices.Sort(list)
+	for _, w := range store.Ways(as) {
 		q := fmt.Sprintf("UPDATE midwatch.main.events SET tenant = %s, flags = flags | %d WHERE coalesce(tenant, '') = %s AND file BETWEEN %d AND %d AND file IN (%s)",
-			quote(w.to), event.FlagTenantInferred, quote(w.from), list[0], list[len(list)-1], strings.Trim(strings.ReplaceAll(fmt.Sprint(list), " ", ", "), "[]"))
+			quote(w.To), event.FlagTenantInferred, quote(w.From), w.Files[0], w.Files[len(w.Files)-1], w.List())
 		if err := s.inParts(ctx, q); err != nil {
 			return err
 		}

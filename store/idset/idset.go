@@ -51,7 +51,7 @@ type table struct {
 }
 
 // New makes an empty set. Free gives its memory back.
-func New() (*Set, error) { return &Set{seed: maphash.MakeSeed()}, nil }
+func New() *Set { return &Set{seed: maphash.MakeSeed()} }
 
 func newTable(slots int) (t table, err error) {
 	t.mem, err = syscall.Mmap(-1, 0, slots*12, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE|populate)

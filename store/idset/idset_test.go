@@ -10,10 +10,7 @@ import (
 )
 
 func TestIDSet(t *testing.T) {
-	s, err := New()
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := New()
 	defer s.Free()
 	for round := range 2 {
 		for n := range 20000 {
@@ -45,10 +42,7 @@ func BenchmarkAdd(b *testing.B) {
 	for _, n := range []int{1_000_000, 20_000_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			for range b.N {
-				s, err := New()
-				if err != nil {
-					b.Fatal(err)
-				}
+				s := New()
 				r := rand.New(rand.NewPCG(1, 2))
 				var id event.ID
 				for range n {
